@@ -1,0 +1,401 @@
+"""Plan → effects, journalled. Obeys the plan and decides nothing.
+
+Every effect is on disk before it happens, so the process may die anywhere: a submission is first an intent, whose
+token travels in the job's UserData; then it is sent once; then its job id is recorded; then it is waited for; then the
+object is checked and recorded. A submission without an answer is settled by looking for its token in the service's
+own list, never by sending it again on hope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from reconciler.api.messages import CANCEL, FAILED, SUCCESS, Job, JobRequest
+from reconciler.client import Client
+from reconciler.errors import ApplyError, ClientError, Interrupted, ReconcilerError, ServiceError, UnreachableError
+from reconciler.inflight import FIRST_PAUSE, Poller, Queue
+from reconciler.lockfile import Failure, Lockfile
+from reconciler.observe import find_jobs
+from reconciler.plan import EFFECTIVE, Action, Plan
+from reconciler.report import Report
+from reconciler.state import USER_DATA_MARK, Record, StoredObject, Submission, fingerprint
+
+Wire = Callable[[Mapping[str, Any]], JobRequest]
+"""Turns a resolved request into the one that is sent: urls in full, bucket and region filled in."""
+
+
+class Clock(Protocol):
+    """What of time and chance the applier needs; a test hands in its own."""
+
+    def now(self) -> datetime:
+        """Return the time, with its offset."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        ...
+
+    def nonce(self) -> str:
+        """Return sixteen hexadecimal digits that were never returned before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a run goes about its plan.
+
+    ``parallelism`` is the number of jobs in flight, ``poll`` the longest pause in seconds between two questions, and
+    ``visibility`` how many seconds an accepted job may take to appear in the service's list (docs/assumptions.md).
+    Without ``wait`` jobs are submitted and left to the next apply; ``fail_fast`` begins nothing after a failure.
+    """
+
+    parallelism: int = 4
+    poll: float = 5.0
+    visibility: float = 120.0
+    wait: bool = True
+    fail_fast: bool = False
+
+
+class _OutputFailedError(Exception):
+    """One output could not be made; the others go on."""
+
+    def __init__(self, code: str, message: str, job: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.job = job
+
+
+class _StoppedError(Exception):
+    """The run was asked to stop while this output was at a point from which the next apply goes on."""
+
+
+async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by name
+    plan: Plan,
+    client: Client,
+    lockfile: Lockfile,
+    report: Report,
+    *,
+    wire: Wire,
+    clock: Clock,
+    pace: Pace,
+    stop: asyncio.Event,
+) -> None:
+    """Carry the plan out and record every result; the caller holds the guard.
+
+    Once ``stop`` is set nothing more is submitted, and what runs is left to the next apply. Raises ApplyError when
+    outputs failed or were in the way, Interrupted when it was stopped, and LockfileError, after which nothing more is
+    submitted, when the disk refuses.
+    """
+    lockfile.begin()
+    try:
+        for old, new in plan.moves.items():
+            lockfile.move(old, new)
+        await _Run(client, lockfile, report, wire, clock, pace, stop).carry_out(plan)
+    finally:
+        lockfile.checkpoint()
+        lockfile.close()
+    for action in plan.actions:
+        if action.kind in ("blocked", "conflict"):
+            report.failed(action.address, action.reason)
+    if stop.is_set():
+        raise Interrupted("stopped; the next apply goes on from here")
+    if report.failures:
+        count = len(report.failures)
+        raise ApplyError(f"{count} output{'s' if count > 1 else ''} could not be made")
+
+
+@dataclass
+class _Run:
+    """One apply: takes what may begin, submits it, follows its job, records the result."""
+
+    client: Client
+    lockfile: Lockfile
+    report: Report
+    wire: Wire
+    clock: Clock
+    pace: Pace
+    stop: asyncio.Event
+    poller: Poller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.poller = Poller(self.client, self.clock.sleep, self.pace.poll)
+
+    async def carry_out(self, plan: Plan) -> None:
+        """Make everything in order of dependency, several at a time; deletes come last, and only after success."""
+        actions = [action for action in plan.actions if action.kind in EFFECTIVE]
+        queue = Queue({action.address: action for action in actions if action.kind not in ("delete", "forget")})
+        await self._work_off(queue)
+        if self.stop.is_set() or self.report.left:
+            return
+        for address in queue.unreachable:
+            self.report.failed(address, "not begun: what it is made of could not be made")
+        if not self.report.failures:
+            for action in actions:
+                if action.kind in ("delete", "forget"):
+                    await self._remove(action)
+
+    async def _work_off(self, queue: Queue) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                poller = group.create_task(self.poller.run())
+                workers = [group.create_task(self._work(queue)) for _ in range(min(self.pace.parallelism, len(queue)))]
+                if workers:
+                    await asyncio.wait(workers)
+                poller.cancel()
+        except* ReconcilerError as errors:
+            raise errors.exceptions[0] from None
+
+    async def _work(self, queue: Queue) -> None:
+        """Take actions until none is left; one worker is one job in flight."""
+        while (action := await queue.take(self.stop)) is not None:
+            succeeded = False
+            try:
+                succeeded = await self._perform(action)
+            except _OutputFailedError as failure:
+                self._fail(action.address, failure)
+            except _StoppedError:
+                pass  # the journal has what the next apply needs
+            except ClientError as error:
+                # What was begun stays in the journal: the next apply settles it.
+                self.report.failed(action.address, error.message)
+            if self.pace.fail_fast and self.report.failures:
+                queue.drain()
+            await queue.settle(action.address, succeeded=succeeded)
+
+    async def _perform(self, action: Action) -> bool:
+        """Make one output; False when its job was left running."""
+        if action.kind == "adopt":
+            await self._adopt(action)
+            return True
+        if action.kind == "wait":
+            submission = self.lockfile.pending[action.address]
+            if submission.job is None and action.job is not None:
+                submission = self._accepted(submission, action.job)
+        else:
+            if action.job is not None and not await self._supersede(action.address, action.job):
+                return False
+            submission = await self._submit(action)
+        assert submission.job is not None
+        job = await self._follow(action.address, submission.job)
+        if job is None:
+            return False
+        await self._conclude(action, submission, job)
+        return True
+
+    async def _supersede(self, address: str, job: str) -> bool:
+        """Let the job of an earlier version end first: it writes the same key. False when the run ends before."""
+        if await self._follow(address, job) is None:
+            return False
+        self.lockfile.dropped(address)
+        return True
+
+    # Submitting.
+
+    async def _submit(self, action: Action) -> Submission:
+        """Submit the job of an action exactly once, and return it with its job id."""
+        draft = self._draft(action)
+        doubtful = self.lockfile.pending.get(action.address)
+        if doubtful is not None and doubtful.job is None:
+            found = await self._settle(doubtful)
+            if found is not None and doubtful.fingerprint == draft.fingerprint:
+                return self._accepted(doubtful, found)
+            if found is not None and not await self._supersede(action.address, found):
+                raise _StoppedError
+            if doubtful.fingerprint == draft.fingerprint:
+                draft = replace(draft, token=doubtful.token)
+        if self.stop.is_set():
+            raise _StoppedError
+        self.lockfile.intend(draft)
+        return self._accepted(draft, await self._send(draft))
+
+    def _draft(self, action: Action) -> Submission:
+        inputs = {**action.inputs, **{key: self.lockfile.records[name].etag for name, key in action.upstream.items()}}
+        mark = fingerprint(action.request, inputs)
+        return Submission(
+            address=action.address,
+            token=f"{USER_DATA_MARK}{mark}:{self.clock.nonce()}",
+            fingerprint=mark,
+            object=action.object,
+            request=action.request,
+            inputs=inputs,
+            time=self.clock.now().isoformat(timespec="seconds"),
+        )
+
+    async def _send(self, submission: Submission) -> str:
+        """Send one submission and return its job id; settle it when the answer does not tell."""
+        request = with_token(self.wire(submission.request), submission.token)
+        try:
+            return (await self.client.submit(request)).job_id
+        except ServiceError as error:
+            if error.status < 500:
+                raise self._refused(submission, error.code, error) from error
+        except UnreachableError as error:
+            if not error.sent:
+                raise self._refused(submission, "Unreachable", error) from error
+        found = await self._settle(submission)
+        if found is None:
+            raise self._refused(submission, "InternalError", ClientError("the service did not accept the job"))
+        return found
+
+    def _refused(self, submission: Submission, code: str, error: ClientError) -> _OutputFailedError:
+        """Record that a submission certainly made no job."""
+        self.lockfile.dropped(submission.address)
+        return _OutputFailedError(code, error.message)
+
+    async def _settle(self, submission: Submission) -> str | None:
+        """Find out what became of a submission in doubt: its job's id, or None once it certainly made none.
+
+        Unknown is not absent: an accepted job may take ``visibility`` seconds to appear in the list.
+        """
+        deadline = datetime.fromisoformat(submission.time) + timedelta(seconds=self.pace.visibility)
+        pause = FIRST_PAUSE
+        while True:
+            late = self.clock.now() >= deadline
+            found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})
+            if submission.address in found:
+                return found[submission.address].job
+            if late:
+                return None
+            if self.stop.is_set():
+                raise _StoppedError
+            self.report.note(f"{submission.address}: its submission was interrupted; looking for the job")
+            await self.clock.sleep(pause)
+            pause = min(pause * 2, self.pace.poll)
+
+    def _accepted(self, submission: Submission, job: str) -> Submission:
+        self.lockfile.submitted(submission.address, job)
+        return replace(submission, job=job)
+
+    # Following and recording.
+
+    async def _follow(self, address: str, job: str) -> Job | None:
+        """Wait until a job has ended; None when the run ends before."""
+        self.report.begun(address, job)
+        if not self.pace.wait:
+            self.report.leaving(address, job)
+            return None
+        ended = self.poller.watch(job, lambda live: self.report.progress(address, live.state, live.progress or 0))
+        stopped = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        if ended.done():
+            return ended.result()
+        self.report.leaving(address, job)
+        return None
+
+    async def _conclude(self, action: Action, submission: Submission, job: Job) -> None:
+        """Record what a job that has ended made; raises when it made nothing."""
+        if job.state != SUCCESS:
+            code = job.code or job.state
+            detail = {CANCEL: "the job was cancelled"}.get(job.state, job.message or "no reason given")
+            raise _OutputFailedError(code if job.state == FAILED else job.state, detail, job.job_id)
+        key = _key_made(job, submission.object)
+        stored = await self.client.head_object(key)
+        record = _record(submission, job, key, self._checked(job, key, stored))
+        self.lockfile.done(action.address, record)
+        self.report.finished(action.address, action.kind, record)
+
+    @staticmethod
+    def _checked(job: Job, key: str, stored: StoredObject | None) -> StoredObject:
+        """Done means that the object is there and is the one that the job reported."""
+        if stored is None:
+            raise _OutputFailedError("NoSuchKey", f"the job reports Success, but {key} is not there", job.job_id)
+        reported = _md5(job)
+        if reported and "-" not in stored.etag and stored.etag != reported:
+            message = f"{key} is not what the job reported: its ETag is {stored.etag}, the job said {reported}"
+            raise _OutputFailedError("ObjectMismatch", message, job.job_id)
+        return stored
+
+    async def _adopt(self, action: Action) -> None:
+        stored = await self.client.head_object(action.object)
+        if stored is None or stored.etag != action.seen:
+            raise _OutputFailedError("ObjectMismatch", f"{action.object} has changed since the plan was made")
+        now = self.clock.now().isoformat(timespec="seconds")
+        record = Record(
+            object=action.object,
+            fingerprint=fingerprint(action.request, action.inputs),
+            request=action.request,
+            inputs=action.inputs,
+            etag=stored.etag,
+            size=stored.size,
+            finished=now,
+        )
+        self.lockfile.done(action.address, record)
+        self.report.finished(action.address, action.kind, record)
+
+    async def _remove(self, action: Action) -> None:
+        if action.kind == "delete":
+            stored = await self.client.head_object(action.object)
+            if stored is not None and stored.etag != action.seen:
+                self.report.failed(action.address, f"{action.object} has changed since the plan was made; kept")
+                return
+            await self.client.delete_object(action.object)
+        if action.address in self.lockfile.pending:
+            self.lockfile.dropped(action.address)
+        self.lockfile.forget(action.address)
+        self.report.gone(action.address, action.kind)
+
+    def _fail(self, address: str, failure: _OutputFailedError) -> None:
+        before = self.lockfile.failures.get(address)
+        self.lockfile.failed(
+            Failure(
+                address,
+                failure.job,
+                failure.code,
+                failure.message,
+                self.clock.now().isoformat(timespec="seconds"),
+                attempts=before.attempts + 1 if before else 1,
+            )
+        )
+        self.report.failed(address, f"{failure.code}: {failure.message}")
+
+
+def with_token(request: JobRequest, token: str) -> JobRequest:
+    """Return the request with the token after the user's own text in UserData."""
+    operation = request.operation[0]
+    text = f"{operation.user_data} {token}" if operation.user_data else token
+    return request.model_copy(update={"operation": (operation.model_copy(update={"user_data": text}),)})
+
+
+def without_token(user_data: str | None) -> str | None:
+    """Return the user's own text of a job's UserData."""
+    text, _, last = (user_data or "").rpartition(" ")
+    if last.startswith(USER_DATA_MARK):
+        return text or None
+    return user_data
+
+
+def _key_made(job: Job, declared: str) -> str:
+    result = job.operation.media_result if job.operation else None
+    names = (result.output_file.object_name if result and result.output_file else None) or (declared,)
+    return names[0]
+
+
+def _md5(job: Job) -> str | None:
+    result = job.operation.media_result if job.operation else None
+    digests = (result.output_file.md5_info if result and result.output_file else None) or ()
+    return digests[0].md5 if digests else None
+
+
+def _record(submission: Submission, job: Job, key: str, stored: StoredObject) -> Record:
+    info = job.operation.media_info if job.operation else None
+    duration = info.format.duration if info and info.format else None
+    return Record(
+        object=key,
+        fingerprint=submission.fingerprint,
+        request=submission.request,
+        inputs=submission.inputs,
+        etag=stored.etag,
+        job=job.job_id,
+        size=stored.size,
+        duration=float(duration) if duration is not None else None,
+        created=job.creation_time,
+        finished=job.end_time,
+    )

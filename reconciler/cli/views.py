@@ -1,0 +1,236 @@
+"""Values → human text or JSON. Computes nothing, asks nobody.
+
+``--json`` documents carry a ``format`` with a version and keep their shape within it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from reconciler.diagnostics import Diagnostic
+from reconciler.plan import Action, Kind, Plan
+
+_SIGNS: Final[Mapping[Kind, tuple[str, str]]] = {
+    "create": ("+", "green"),
+    "replace": ("~", "yellow"),
+    "reuse": ("=", "cyan"),
+    "adopt": ("«", "cyan"),
+    "wait": ("…", "blue"),
+    "delete": ("-", "red"),
+    "forget": ("×", "bright_black"),
+    "conflict": ("!", "red"),
+    "blocked": ("!", "red"),
+    "none": (" ", "bright_black"),
+}
+_VERBS: Final[Mapping[Kind, str]] = {
+    "reuse": "to reuse",
+    "adopt": "to adopt",
+    "wait": "to wait for",
+    "forget": "to forget",
+    "conflict": "in conflict",
+    "blocked": "blocked",
+}
+_CHANGES_SHOWN: Final = 8
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return a document as indented JSON."""
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+# Problems.
+
+
+def diagnostics_text(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return located problems as a person reads them, an empty line between two."""
+    return "\n\n".join(_diagnostic_text(diagnostic) for diagnostic in diagnostics) + "\n"
+
+
+def _diagnostic_text(diagnostic: Diagnostic) -> str:
+    color = "red" if diagnostic.severity == "error" else "yellow"
+    lines = [f"{click.style(diagnostic.severity + ':', fg=color, bold=True)} {diagnostic.summary}"]
+    position = diagnostic.position
+    if position is None:
+        return "\n".join([*lines, *_advice(diagnostic.advice)])
+    number = str(position.line)
+    margin = " " * len(number)
+    arrow = click.style("-->", fg="blue")
+    subject = f" ({diagnostic.subject})" if diagnostic.subject else ""
+    lines.append(f"{margin} {arrow} {position.source}:{position.line}:{position.column}{subject}")
+    if diagnostic.excerpt is None:
+        return "\n".join([*lines, *_advice(diagnostic.advice)])
+    bar = click.style("|", fg="blue")
+    excerpt, column = _clip(diagnostic.excerpt, position.column)
+    caret = click.style("^", fg=color, bold=True)
+    lines += [
+        f"{margin} {bar}",
+        f"{click.style(number, fg='blue')} {bar} {excerpt}",
+        f"{margin} {bar} {' ' * (column - 1)}{caret} {diagnostic.advice or ''}".rstrip(),
+    ]
+    return "\n".join(lines)
+
+
+def _advice(advice: str | None) -> list[str]:
+    return [f"  {click.style('→', fg='cyan')} {advice}"] if advice else []
+
+
+def _clip(excerpt: str, column: int, width: int = 100) -> tuple[str, int]:
+    """Cut a very long line around its column."""
+    text = excerpt.replace("\t", " ")
+    if len(text) <= width:
+        return text, column
+    start = max(0, min(column - 1 - width // 2, len(text) - width))
+    return text[start : start + width], column - start
+
+
+def diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Return a located problem as JSON data."""
+    position = diagnostic.position
+    return {
+        "severity": diagnostic.severity,
+        "summary": diagnostic.summary,
+        "file": position.source if position else None,
+        "line": position.line if position else None,
+        "column": position.column if position else None,
+        "excerpt": diagnostic.excerpt,
+        "advice": diagnostic.advice,
+        "subject": diagnostic.subject,
+    }
+
+
+def validation_data(outputs: int, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    """Return what ``validate --json`` prints."""
+    errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
+    return {
+        "format": "reconciler.validate/1",
+        "valid": errors == 0,
+        "outputs": outputs,
+        "error_count": errors,
+        "warning_count": len(diagnostics) - errors,
+        "diagnostics": [diagnostic_data(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+# Plans.
+
+
+def plan_text(plan: Plan, *, everything: bool = False) -> str:
+    """Return a plan as a person reads it: one block for every action, then the line that counts them."""
+    shown = plan.actions if everything else plan.pending
+    width = max((len(action.address) for action in shown), default=0)
+    lines = [line for action in shown for line in _action_lines(action, min(width, 40))]
+    lines += [f"  {click.style('→', fg='cyan')} {old} is now {new}" for old, new in sorted(plan.moves.items())]
+    return "\n".join([*lines, *([""] if lines else []), summary_line(plan)])
+
+
+def _action_lines(action: Action, width: int) -> list[str]:
+    sign, color = _SIGNS[action.kind]
+    head = click.style(f"{sign} {action.kind:<8}", fg=color, bold=True)
+    reason = click.style(action.reason, dim=action.kind == "none")
+    lines = [f"  {head} {action.address:<{width}}  {action.object}", f"  {'':<11}{reason}"]
+    changes = action.changes if len(action.changes) > 1 else ()
+    lines += [
+        f"  {'':<13}{change.path}: {value_text(change.before)} → {value_text(change.after)}"
+        for change in changes[:_CHANGES_SHOWN]
+    ]
+    if len(changes) > _CHANGES_SHOWN:
+        lines.append(f"  {'':<13}and {len(changes) - _CHANGES_SHOWN} more fields")
+    return lines
+
+
+def value_text(value: Any) -> str:
+    """Return the value of a field as a person reads it."""
+    if value is None:
+        return "absent"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def summary_line(plan: Plan) -> str:
+    """Return the line that counts the actions; its beginning is stable, scripts look for it."""
+    counts = plan.summary
+    if plan.empty:
+        total = counts["none"]
+        return f"No changes. {total} output{'s are' if total != 1 else ' is'} up to date."
+    text = f"Plan: {counts['create']} to create, {counts['replace']} to replace, {counts['delete']} to delete"
+    others = [f"{counts[kind]} {verb}" for kind, verb in _VERBS.items() if counts[kind]]
+    return ", ".join([text, *others]) + "."
+
+
+def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
+    """Return what ``plan --json`` prints."""
+    shown = plan.actions if everything else plan.pending
+    return {
+        "format": "reconciler.plan/1",
+        "summary": plan.summary,
+        "actions": [action_data(action) for action in shown],
+        "moves": [{"from": old, "to": new} for old, new in sorted(plan.moves.items())],
+    }
+
+
+def action_data(action: Action) -> dict[str, Any]:
+    """Return one action as JSON data."""
+    return {
+        "address": action.address,
+        "action": action.kind,
+        "reason": action.reason,
+        "object": action.object,
+        "job": action.job,
+        "changes": [{"path": change.path, "before": change.before, "after": change.after} for change in action.changes],
+    }
+
+
+def plan_markdown(plan: Plan) -> str:
+    """Return a plan for a pull-request comment."""
+    rows = [
+        f"| {action.kind} | `{action.address}` | `{action.object}` | {_cell(action.reason)} |"
+        for action in plan.pending
+    ]
+    head = ["| Action | Output | Object | Why |", "| --- | --- | --- | --- |"] if rows else []
+    return "\n".join([f"**{summary_line(plan)}**", "", *head, *rows]) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+# Amounts.
+
+
+def size_text(size: int | None) -> str:
+    """Return a number of bytes as a person reads it, in binary units."""
+    if size is None:
+        return "-"
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a length of time as a person reads it."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in aligned columns under a bold head; the last column is not padded."""
+    widths = [max(len(row[index]) for row in (head, *rows)) for index in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+    return "\n".join([click.style(line(head), bold=True), *map(line, rows)])

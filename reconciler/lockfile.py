@@ -1,0 +1,356 @@
+"""Recorded state on disk: the lockfile, the journal beside it, and the guard that keeps two runs apart.
+
+The lockfile is one JSON document, sorted, one line per output, replaced whole::
+
+    {"version": 1, "outputs": {
+    "race": {"object": "output/race.mp4", "fingerprint": "1:…", …},
+    …
+    }}
+
+The journal is append-only, one JSON object a line. Each line is on the disk before the effect that follows it, so a
+crash loses nothing that happened (architecture, "How apply survives a crash")::
+
+    {"op": "intent", "address": …, "token": …, "fingerprint": …, "object": …, "request": …, "inputs": …, "time": …}
+    {"op": "submitted", "address": …, "job": …}
+    {"op": "done", "address": …, "record": …}
+    {"op": "failed", "address": …, "job": …, "code": …, "message": …, "time": …}
+    {"op": "dropped", "address": …}                        the intent turned out to have had no effect
+    {"op": "forget", "address": …}
+    {"op": "move", "address": …, "to": …, "record": …}
+
+Replaying a line twice gives the same state, so a crash between writing a new lockfile and emptying the journal is
+harmless. A torn last line is cut off. A checkpoint folds the journal into a new lockfile and keeps in the journal
+only what is still pending, and the last failures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.errors import GuardError, LockfileError
+from reconciler.state import Record, Submission
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failed attempt at an output; ``attempts`` counts them since it was last made."""
+
+    address: str
+    job: str | None
+    code: str
+    message: str
+    time: str
+    attempts: int = 1
+
+
+class Lockfile:
+    """The recorded state of one project and environment, in memory and on disk.
+
+    Reading needs no guard. Every change goes through one of the methods below ``begin``, which put it into the
+    journal before they return; they raise LockfileError when the disk refuses.
+    """
+
+    def __init__(self, path: Path, journal: Path) -> None:
+        self.path = path
+        self.journal = journal
+        self.records: dict[str, Record] = {}
+        self.pending: dict[str, Submission] = {}
+        self.failures: dict[str, Failure] = {}
+        self.replayed = 0
+        self.torn = False
+        self._stream: FileIO | None = None
+
+    @classmethod
+    def load(cls, path: Path, journal: Path) -> Lockfile:
+        """Read the lockfile and replay the journal over it, writing nothing.
+
+        Raises LockfileError when the lockfile is damaged or newer than this program.
+        """
+        lockfile = cls(path, journal)
+        lockfile.records = _read_records(path)
+        for line in lockfile._journal_lines():
+            lockfile._replay(line)
+            lockfile.replayed += 1
+        return lockfile
+
+    # Writing. The caller holds the guard.
+
+    def begin(self) -> None:
+        """Fold what an earlier run left in the journal, and open the journal for appending."""
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        self.checkpoint()
+
+    def intend(self, submission: Submission) -> None:
+        """Put on disk that a job is about to be submitted; after this returns a crash leaves it in doubt, not lost."""
+        self._append({"op": "intent", **_without_job(submission)})
+
+    def submitted(self, address: str, job: str) -> None:
+        """Record the job that the service answered with."""
+        self._append({"op": "submitted", "address": address, "job": job})
+
+    def done(self, address: str, record: Record) -> None:
+        """Record a finished output."""
+        self._append({"op": "done", "address": address, "record": asdict(record)})
+
+    def failed(self, failure: Failure) -> None:
+        """Record a failed attempt; nothing is pending for the output any more."""
+        self._append({"op": "failed", **asdict(failure)})
+
+    def dropped(self, address: str) -> None:
+        """Record that an intent had no effect: the service refused it, or its job was superseded."""
+        self._append({"op": "dropped", "address": address})
+
+    def forget(self, address: str) -> None:
+        """Drop the record of an output."""
+        self._append({"op": "forget", "address": address})
+
+    def move(self, address: str, to: str) -> None:
+        """Give a record a new address."""
+        self._append({"op": "move", "address": address, "to": to, "record": asdict(self.records[address])})
+
+    def checkpoint(self) -> None:
+        """Write the lockfile whole and shorten the journal to what is still pending.
+
+        The lockfile is left alone when its bytes would not change, so an apply with nothing to do touches nothing.
+        """
+        text = _dump(self.records)
+        try:
+            if (self.records or self.path.exists()) and not _has_content(self.path, text):
+                _replace(self.path, text)
+            self.close()
+            rest = "".join(_line(entry) for entry in self._unfinished())
+            if rest or self.journal.exists():
+                _replace(self.journal, rest)
+            self._stream = self.journal.open("ab", buffering=0)
+            self.torn = False
+        except OSError as error:
+            raise LockfileError(
+                f"cannot write {error.filename or self.path}: {error.strerror}",
+                advice="nothing is lost: free space or make the folder writable, then run apply again",
+            ) from error
+
+    def close(self) -> None:
+        """Close the journal; what was appended stays."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        if self._stream is None:
+            raise LockfileError("the journal is not open for writing")
+        whole = self._stream.tell()
+        try:
+            _write_whole(self._stream, _line(entry).encode())
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._give_up(whole)
+            raise LockfileError(
+                f"cannot write {self.journal}: {error.strerror}",
+                advice="nothing is lost: free space, then run apply again",
+            ) from error
+        self._replay(entry)
+
+    def _give_up(self, whole: int) -> None:
+        """Append nothing more: what would follow a torn line would be lost with it."""
+        with suppress(OSError):
+            os.truncate(self.journal, whole)
+        stream, self._stream = self._stream, None
+        with suppress(OSError):
+            if stream is not None:
+                stream.close()
+
+    def _unfinished(self) -> Iterator[Mapping[str, Any]]:
+        for submission in self.pending.values():
+            yield {"op": "intent", **_without_job(submission)}
+            if submission.job:
+                yield {"op": "submitted", "address": submission.address, "job": submission.job}
+        for failure in self.failures.values():
+            yield {"op": "failed", **asdict(failure)}
+
+    # Reading the journal.
+
+    def _journal_lines(self) -> Iterator[Mapping[str, Any]]:
+        """Yield whole lines up to the first damaged one.
+
+        Every intent was synced together with all bytes before it, so a damaged line is always the unsynced tail.
+        """
+        try:
+            raw = self.journal.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise LockfileError(f"cannot read {self.journal}: {error.strerror}") from error
+        for line in raw.splitlines(keepends=True):
+            entry = _parse_line(line)
+            if entry is None:
+                self.torn = True
+                return
+            yield entry
+
+    def _replay(self, entry: Mapping[str, Any]) -> None:
+        fields = {key: value for key, value in entry.items() if key != "op"}
+        address = fields["address"]
+        match entry["op"]:
+            case "intent":
+                self.pending[address] = Submission(**fields)
+            case "submitted":
+                if address in self.pending:
+                    self.pending[address] = _with_job(self.pending[address], fields["job"])
+            case "done":
+                self.records[address] = Record(**fields["record"])
+                self.pending.pop(address, None)
+                self.failures.pop(address, None)
+            case "failed":
+                self.failures[address] = Failure(**fields)
+                self.pending.pop(address, None)
+            case "dropped":
+                self.pending.pop(address, None)
+            case "forget":
+                self.records.pop(address, None)
+                self.failures.pop(address, None)
+            case "move":
+                self.records.pop(address, None)
+                self.records[fields["to"]] = Record(**fields["record"])
+            case other:
+                raise LockfileError(
+                    f"{self.journal} has an entry of unknown kind {other!r}",
+                    advice="it was written by a newer reconciler: upgrade this one",
+                )
+
+
+@contextmanager
+def guard(folder: Path, what: str = "apply") -> Iterator[None]:
+    """Keep two runs apart: hold the folder's guard while the block runs.
+
+    The kernel releases it when the process dies, however it dies. Raises GuardError, saying who holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path, owner = folder / "guard", folder / "guard.owner"
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
+        raise GuardError(
+            f"another run is at work on this project ({holder})",
+            advice="wait for it to end; plan and status work beside it",
+        ) from None
+    try:
+        owner.write_text(f"{what}, process {os.getpid()}\n", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_records(path: Path) -> dict[str, Record]:
+    try:
+        raw = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockfileError(f"cannot read {path}: {error}") from error
+    try:
+        document = json.loads(raw)
+        version, outputs = document["version"], document["outputs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(raw)) from error
+    if not isinstance(version, int) or version > VERSION:
+        raise LockfileError(
+            f"{path} has version {version}, this reconciler reads up to {VERSION}",
+            advice="upgrade reconciler; it was last written by a newer one",
+        )
+    try:
+        return {address: Record(**entry) for address, entry in outputs.items()}
+    except (TypeError, AttributeError) as error:
+        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(raw)) from error
+
+
+def _damage_advice(raw: str) -> str:
+    if "<<<<<<<" in raw:
+        return "it holds a merge conflict: keep the newer line of each output, then run plan"
+    return "take the last good version from Git (git checkout -- reconciler.lock), then run plan"
+
+
+def _dump(records: Mapping[str, Record]) -> str:
+    lines = ",\n".join(
+        f"{json.dumps(address, ensure_ascii=False)}: {_compact(_present(asdict(records[address])))}"
+        for address in sorted(records)
+    )
+    return f'{{"version": {VERSION}, "outputs": {{\n{lines}{chr(10) if lines else ""}}}}}\n'
+
+
+def _present(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(", ", ": "))
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _parse_line(line: bytes) -> Mapping[str, Any] | None:
+    """Return the entry, or None when the line is torn."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "op" in entry and "address" in entry else None
+
+
+def _without_job(submission: Submission) -> dict[str, Any]:
+    fields = asdict(submission)
+    del fields["job"]
+    return fields
+
+
+def _with_job(submission: Submission, job: str) -> Submission:
+    return Submission(**_without_job(submission), job=job)
+
+
+def _has_content(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except FileNotFoundError:
+        return False
+
+
+def _write_whole(stream: FileIO, data: bytes) -> None:
+    """Write past any buffer of ours: what a full disk refused must not come back at close."""
+    while data:
+        data = data[stream.write(data) :]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file whole: write beside it, sync, rename, sync the folder."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,352 @@
+"""(DesiredState, ObservedState) → Plan: which actions turn the one into the other, and why each.
+
+Pure. The decision table is in docs/architecture.md, "What the planner decides"; each of its rows is a case under
+tests/plan/. What is declared is compared with what was recorded and with what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from reconciler.api.messages import TERMINAL
+from reconciler.state import (
+    DesiredState,
+    ObservedState,
+    Output,
+    Record,
+    StoredObject,
+    content,
+    fingerprint,
+    request_keys,
+)
+
+if TYPE_CHECKING:
+    from reconciler.changes import Change
+
+Kind = Literal["create", "replace", "reuse", "adopt", "wait", "delete", "forget", "conflict", "blocked", "none"]
+
+KINDS: Final[tuple[Kind, ...]] = (
+    "create", "replace", "reuse", "adopt", "wait", "delete", "forget", "conflict", "blocked", "none",
+)  # fmt: skip
+EFFECTIVE: Final = frozenset({"create", "replace", "reuse", "adopt", "wait", "delete", "forget"})
+"""Actions that apply carries out; the others only say why nothing can or need be done."""
+
+RENDERS: Final = frozenset({"create", "replace"})
+_SHARE_FROM: Final = 10
+"""A share of the outputs guards only projects with at least this many: half of three is not a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step of a plan.
+
+    ``request`` and ``inputs`` (source → ETag) are what the output will be made of; an input that is itself still to
+    be made is left out of ``inputs`` and named in ``upstream``. ``job`` is a job of ours to wait for first. ``seen``
+    is the ETag of the object under the key when the plan was made.
+    """
+
+    address: str
+    kind: Kind
+    reason: str
+    object: str
+    changes: tuple[Change, ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    job: str | None = None
+    seen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every action in address order, and the records that get a new address (old → new)."""
+
+    actions: tuple[Action, ...]
+    moves: Mapping[str, str] = field(default_factory=dict)
+    recorded: int = 0
+
+    @property
+    def summary(self) -> dict[Kind, int]:
+        """Count the actions of each kind; kinds that do not occur are 0."""
+        counts = dict.fromkeys(KINDS, 0)
+        for action in self.actions:
+            counts[action.kind] += 1
+        return counts
+
+    @property
+    def pending(self) -> tuple[Action, ...]:
+        """The actions that say anything but "nothing to do"."""
+        return tuple(action for action in self.actions if action.kind != "none")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do, and nothing in the way."""
+        return not self.pending and not self.moves
+
+
+def plan(
+    desired: DesiredState,
+    observed: ObservedState,
+    *,
+    prune: bool = False,
+    replace_addresses: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> Plan:
+    """Decide one action for every output that is declared, recorded or begun.
+
+    ``prune`` deletes what is no longer declared; ``replace_addresses`` are made anew whatever their state; ``only``
+    limits the plan to these addresses and what they are made of.
+    """
+    records, moves = _moved(desired, observed.records)
+    planner = _Planner(desired, replace(observed, records=records), frozenset(replace_addresses))
+    wanted = desired.outputs if only is None else _with_upstream(desired, only)
+    actions = [planner.decide(address) for address in wanted]
+    gone = sorted((records.keys() | observed.pending.keys()) - desired.outputs.keys())
+    actions += [planner.undeclared(address, prune=prune) for address in gone if only is None or address in only]
+    actions.sort(key=lambda action: action.address)
+    return Plan(tuple(actions), moves, recorded=len(records))
+
+
+def excess(made: Plan, limit: str | int) -> str | None:
+    """Say how the plan exceeds ``limit`` (a count, or a share such as ``"50%"``) of replaced and deleted outputs.
+
+    A share counts against the recorded outputs, and only from ten of them on. None when the plan is within it.
+    """
+    touched = made.summary["replace"] + made.summary["delete"]
+    if isinstance(limit, str) and limit.endswith("%"):
+        share = float(limit[:-1]) / 100
+        if made.recorded < _SHARE_FROM or touched <= share * made.recorded:
+            return None
+    elif touched <= int(limit):
+        return None
+    return f"the plan replaces or deletes {touched} of {made.recorded} outputs; policy.max_changes is {limit}"
+
+
+def _moved(desired: DesiredState, records: Mapping[str, Record]) -> tuple[Mapping[str, Record], dict[str, str]]:
+    """Give records the addresses they have now."""
+    moves = {
+        old: new
+        for old, new in desired.moved.items()
+        if old in records and old not in desired.outputs and new not in records
+    }
+    if not moves:
+        return records, {}
+    return {moves.get(address, address): record for address, record in records.items()}, moves
+
+
+def _with_upstream(desired: DesiredState, only: Collection[str]) -> list[str]:
+    wanted: set[str] = set()
+    waiting = [address for address in only if address in desired.outputs]
+    while waiting:
+        address = waiting.pop()
+        if address not in wanted:
+            wanted.add(address)
+            waiting.extend(desired.outputs[address].upstream)
+    return sorted(wanted)
+
+
+class _Planner:
+    """The decision table, one output at a time; what is made of other outputs asks for their decision first."""
+
+    def __init__(self, desired: DesiredState, observed: ObservedState, forced: frozenset[str]) -> None:
+        self._desired = desired
+        self._observed = observed
+        self._forced = forced
+        self._decided: dict[str, Action] = {}
+
+    def decide(self, address: str) -> Action:
+        """Return the action for a declared output, deciding what it is made of first, at any depth."""
+        stack = [address]
+        while stack:
+            current = stack[-1]
+            open_ones = [name for name in self._desired.outputs[current].upstream if name not in self._decided]
+            if open_ones:
+                stack.extend(open_ones)
+            else:
+                self._decided.setdefault(current, self._decide(self._desired.outputs[current]))
+                stack.pop()
+        return self._decided[address]
+
+    def undeclared(self, address: str, *, prune: bool) -> Action:
+        """Return the action for a record, or a begun submission, whose output is no longer declared."""
+        record = self._observed.records.get(address)
+        live = self._observed.jobs.get(address)
+        if record is None:
+            key = self._observed.pending[address].object
+            job = live.job if live else None
+            return Action(address, "forget", "no longer declared; its job was begun and not recorded", key, job=job)
+        there = self._observed.objects.get(record.object)
+        if there is None:
+            return Action(address, "forget", "no longer declared, and already gone", record.object)
+        if not prune:
+            return Action(address, "none", "no longer declared; kept, as prune is off", record.object)
+        if there.etag != record.etag:
+            reason = "no longer declared, but changed outside; delete it by hand, or `state rm` it"
+            return Action(address, "conflict", reason, record.object)
+        return Action(address, "delete", "no longer declared", record.object, seen=there.etag)
+
+    def _decide(self, output: Output) -> Action:
+        record = self._observed.records.get(output.address)
+        request = request_keys(output)
+        if record and output.ignore_changes:
+            request = _keep_ignored(request, record.request, output.ignore_changes)
+        key = self._key(output, record)
+        there = self._observed.objects.get(key)
+        draft = Action(
+            output.address, "none", "up to date", key, request=request, seen=there.etag if there else None,
+            inputs=self._inputs(output), sources=output.sources, upstream=self._rebuilt(output),
+        )  # fmt: skip
+        decided = self._blocked(output, draft) or self._begun(output, draft)
+        if decided is None:
+            decided = self._first(output, draft, there) if record is None else self._again(draft, record, there)
+        return _protected(decided) if output.protect else decided
+
+    def _key(self, output: Output, record: Record | None) -> str:
+        """Return the object key; one with ``${jobid}`` is known once it was made from the same pattern."""
+        if "${jobid}" in output.object and record:
+            pattern = record.request["operation"][0]["output"]["object"]
+            if pattern == output.request.operation[0].output.object:
+                return record.object
+        return output.object
+
+    def _inputs(self, output: Output) -> dict[str, str]:
+        rebuilt = set(self._rebuilt(output).values())
+        objects = self._observed.objects
+        return {key: objects[key].etag for key in output.sources if key in objects and key not in rebuilt}
+
+    def _rebuilt(self, output: Output) -> dict[str, str]:
+        """Return those upstream outputs (address → key) that will be made, or are being made."""
+        decided = ((name, self._decided[name]) for name in output.upstream)
+        return {name: action.object for name, action in decided if action.kind in RENDERS | {"wait"}}
+
+    def _blocked(self, output: Output, draft: Action) -> Action | None:
+        for name in output.upstream:
+            if self._decided[name].kind in ("blocked", "conflict"):
+                return replace(draft, kind="blocked", reason=f"it is made of {name}, which is {self._kind_of(name)}")
+        missing = [key for key in output.sources if key not in draft.inputs and key not in draft.upstream.values()]
+        if not missing:
+            return None
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return replace(draft, kind="blocked", reason=f"{missing[0]}{others} {'are' if others else 'is'} missing")
+
+    def _kind_of(self, name: str) -> str:
+        return "in conflict" if self._decided[name].kind == "conflict" else "blocked"
+
+    def _begun(self, output: Output, draft: Action) -> Action | None:
+        """Decide for an output whose submission has no recorded end."""
+        begun = self._observed.pending.get(output.address)
+        if begun is None:
+            return None
+        live = self._observed.jobs.get(output.address)
+        current = not draft.upstream and begun.fingerprint == fingerprint(draft.request, draft.inputs)
+        if live is None:
+            if begun.job:
+                return None  # the service no longer knows the job: decide as if it had never been
+            kind: Kind = "replace" if output.address in self._observed.records else "create"
+            return replace(draft, kind=kind, reason="its submission was interrupted")
+        ended = live.state in TERMINAL
+        verb = "ended as" if ended else "is"
+        if current and output.address not in self._forced:
+            return replace(draft, kind="wait", reason=f"job {live.job} {verb} {live.state}", job=live.job)
+        kind = "replace" if output.address in self._observed.records else "create"
+        reason = f"job {live.job} for an earlier version {verb} {live.state}"
+        return replace(draft, kind=kind, reason=reason, job=live.job)
+
+    def _first(self, output: Output, draft: Action, there: StoredObject | None) -> Action:
+        """Decide for an output that was never made by us."""
+        if there is None:
+            return replace(draft, kind="create", reason="not made yet")
+        if output.adopt:
+            return replace(draft, kind="adopt", reason="exists; taken as it is")
+        reason = "exists, but was not made by us; set `adopt: true` to take it, or delete it"
+        return replace(draft, kind="conflict", reason=reason)
+
+    def _again(self, draft: Action, record: Record, there: StoredObject | None) -> Action:
+        """Decide for an output that was made before."""
+        if record.object != draft.object:
+            if there is not None:
+                reason = f"its key is now {draft.object}, where an object exists that was not made by us"
+                return replace(draft, kind="conflict", reason=reason)
+            return _changed(draft, record)
+        drifted = there is not None and there.etag != record.etag
+        same = not draft.upstream and self._same(draft, record)
+        if same and there is None:
+            return replace(draft, kind="create", reason="object is missing (drift)")
+        if draft.address in self._forced:
+            return replace(draft, kind="replace", reason="asked for by --replace")
+        if same:
+            return replace(draft, kind="replace", reason="object changed outside (drift)") if drifted else draft
+        changed = _changed(draft, record)
+        if drifted:
+            return replace(changed, reason=f"both manifest and object changed: {changed.reason}")
+        return changed
+
+    def _same(self, draft: Action, record: Record) -> bool:
+        """Compare digests; a record with another fingerprint version is compared by what it holds."""
+        now = fingerprint(draft.request, draft.inputs)
+        if now.partition(":")[0] == record.fingerprint.partition(":")[0]:
+            return now == record.fingerprint
+        return now == fingerprint(record.request, record.inputs)
+
+
+def _changed(draft: Action, record: Record) -> Action:
+    """Name what changed: the fields, the inputs, or what it is made of."""
+    from reconciler.changes import Change, changes
+
+    fields = changes(content(record.request), content(draft.request))
+    if record.object != draft.object:
+        fields = (Change("output.object", record.object, draft.object), *fields)
+    inputs = tuple(
+        Change(f"inputs.{key}", record.inputs.get(key), etag)
+        for key, etag in sorted(draft.inputs.items())
+        if key in record.inputs and record.inputs[key] != etag
+    )
+    upstream = tuple(Change(f"inputs.{key}", record.inputs.get(key), None) for _, key in sorted(draft.upstream.items()))
+    reason = _why(fields, inputs, draft.upstream)
+    return replace(draft, kind="replace", reason=reason, changes=(*fields, *inputs, *upstream))
+
+
+def _why(fields: tuple[Change, ...], inputs: tuple[Change, ...], upstream: Mapping[str, str]) -> str:
+    if fields:
+        first = f"{fields[0].path}: {_shown(fields[0].before)} → {_shown(fields[0].after)}"
+        return first if len(fields) == 1 else f"{first}, and {len(fields) - 1} more"
+    if inputs:
+        names = [change.path.removeprefix("inputs.") for change in inputs]
+        return f"{names[0]} changed" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more inputs changed"
+    if upstream:
+        return (
+            f"{', '.join(sorted(upstream))} is made anew" if len(upstream) == 1 else "what it is made of is made anew"
+        )
+    return "changed"
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _protected(action: Action) -> Action:
+    if action.kind in ("replace", "delete"):
+        return replace(action, kind="blocked", reason=f"is protected ({action.reason})")
+    return action
+
+
+def _keep_ignored(request: dict[str, Any], recorded: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+    """Return the request with the recorded values at the ignored paths (dotted, relative to the operation)."""
+    operation = request["operation"][0]
+    for path in paths:
+        operation = _graft(operation, recorded["operation"][0], path.split("."))
+    return {**request, "operation": [operation]}
+
+
+def _graft(target: Any, source: Any, steps: list[str]) -> Any:
+    if not isinstance(target, Mapping):
+        return target
+    head, *rest = steps
+    before = source.get(head) if isinstance(source, Mapping) else None
+    if rest and head in target:
+        return {**target, head: _graft(target[head], before, rest)}
+    without = {key: value for key, value in target.items() if key != head}
+    return without if before is None else {**without, head: before}

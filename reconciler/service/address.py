@@ -1,0 +1,38 @@
+"""Which bucket and which half of the API a host name means. No bucket is looked up here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9]+")
+"""NAME-APPID (reference/cos-objects.md §1)."""
+
+_MAX_HOST: Final = 253
+"""Longest name that DNS knows."""
+
+_HOST: Final = re.compile(
+    rf"(?:(?P<bucket>{BUCKET_NAME.pattern})\.)?(?:(?P<half>ci|cos)(?:\.(?P<region>[a-z0-9-]+))?\.)?.*", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The parts that a host name has; None for those it does not.
+
+    ``half`` is ``ci`` for job calls, ``cos`` for object calls, None when the host serves both.
+    """
+
+    bucket: str | None = None
+    half: Literal["ci", "cos"] | None = None
+    region: str | None = None
+
+
+def parse(authority: str) -> Address:
+    """Read ``<bucket>.ci.<region>.…``, ``<bucket>.cos.<region>.…``, ``ci.<region>.…``, or a bare address; any port."""
+    host = re.sub(r":[0-9]*$", "", authority.strip().lower())[:_MAX_HOST]
+    match = _HOST.fullmatch(host)
+    assert match is not None  # every part is optional
+    half = match["half"]
+    return Address(match["bucket"], "ci" if half == "ci" else "cos" if half == "cos" else None, match["region"])

@@ -1,0 +1,136 @@
+"""The service's SQLite file: opening it, its schema version, its transactions. What is stored is not known here.
+
+Every statement of the service takes well under a millisecond – a durable commit 0.4 ms on the machine it was measured
+on – so they run on the event loop's own thread: a hand-over to another thread costs as much and brings locking.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.errors import ReconcilerError
+
+SCHEMA_VERSION: Final = 1
+"""Kept in the file's ``user_version``; 0 is a file without tables."""
+
+BUSY_SECONDS: Final = 10.0
+"""How long to wait for another process's transaction; they last milliseconds."""
+
+
+class Database:
+    """One connection. Use ``create``, ``existing`` or ``in_memory``; ``close`` it in the end."""
+
+    def __init__(self, connection: sqlite3.Connection, *, writable: bool) -> None:
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self.writable = writable
+
+    @classmethod
+    def create(cls, path: Path) -> Database:
+        """Open the file for reading and writing; make it, and its tables, when there is none yet.
+
+        Raises ReconcilerError when it is no database, or was made by a newer version of the program.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = _connect(path, "rwc")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            if _version(connection, path) == 0:
+                _make_tables(connection)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise _unusable(path, str(error)) from error
+        return cls(connection, writable=True)
+
+    @classmethod
+    def existing(cls, path: Path) -> Database | None:
+        """Open the file when it is there and has tables; never makes one."""
+        if not path.exists():
+            return None
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        connection = _connect(path, "rw" if writable else "ro")
+        try:
+            version = _version(connection, path)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise _unusable(path, str(error)) from error
+        if version == 0:
+            connection.close()
+            return None
+        return cls(connection, writable=writable)
+
+    @classmethod
+    def in_memory(cls) -> Database:
+        """Return an empty database that is gone when it is closed."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        _make_tables(connection)
+        return cls(connection, writable=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
+        """Run one statement and return its rows; outside a transaction it is one of its own."""
+        with closing(self._connection.execute(sql, values or {})) as cursor:
+            return cursor.fetchall()
+
+    def many(self, sql: str, values: list[dict[str, Any]]) -> None:
+        """Run one statement for each set of values."""
+        self._connection.executemany(sql, values).close()
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[None]:
+        """Write in one transaction, which is rolled back when the block raises.
+
+        A ``durable`` one survives a power cut once the block has ended. Others survive the death of this process, and
+        may be lost, whole, with the power; a later durable one makes them durable too.
+        """
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+    except sqlite3.Error as error:
+        raise _unusable(path, str(error)) from error
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise ReconcilerError(
+            f"{path} was written by a newer version of this program (schema {version}, known up to {SCHEMA_VERSION})",
+            advice="use that version, or move the file away: its jobs are then forgotten, its objects stay",
+        )
+    return version
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    schema = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
+def _unusable(path: Path, reason: str) -> ReconcilerError:
+    return ReconcilerError(
+        f"{path} cannot be used as the service's database: {reason}",
+        advice="if it is damaged, move it away: its jobs are then forgotten, its objects stay",
+    )

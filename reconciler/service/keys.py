@@ -1,0 +1,58 @@
+"""Object keys as paths below a bucket's folder: which keys there can be. Strings only, no file is touched.
+
+A key is a relative path of non-empty segments, none of them ``.`` or ``..``; the cloud takes more (``a//b``, ``a/``),
+which a plain folder cannot hold. What XML cannot carry cannot be a key either, because no listing could name it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from reconciler.service.refusal import RefusedError
+
+MAX_KEY_BYTES: Final = 850
+MAX_SEGMENT_BYTES: Final = 255
+"""What file systems allow; the cloud only limits the whole key."""
+
+_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PARTIAL: Final = re.compile(r"\.reconciler-.*\.partial", re.DOTALL)
+
+
+def check(key: str) -> None:
+    """Raise RefusedError, saying why, when no object can have this key."""
+    if _NOT_XML.search(key):
+        raise RefusedError("InvalidObjectName", "the key holds a character that XML cannot carry")
+    segments = key.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise RefusedError("InvalidObjectName", "the key has an empty segment, or one that is `.` or `..`")
+    if any(is_partial(segment) for segment in segments):
+        raise RefusedError("InvalidObjectName", "names such as `.reconciler-….partial` are the service's own")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise RefusedError("KeyTooLong", f"a key has at most {MAX_KEY_BYTES} bytes of UTF-8")
+    if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in segments):
+        raise RefusedError("KeyTooLong", f"a segment of a key has at most {MAX_SEGMENT_BYTES} bytes of UTF-8")
+
+
+def is_key(key: str) -> bool:
+    """Tell whether an object can have this key."""
+    try:
+        check(key)
+    except RefusedError:
+        return False
+    return True
+
+
+def is_partial(name: str) -> bool:
+    """Tell whether a file of this name is a temporary one of the service."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def partial_name(token: str) -> str:
+    """Return the name of a temporary file."""
+    return f".reconciler-{token}.partial"
+
+
+def xml_text(text: str) -> str:
+    """Return ``text`` with a replacement for every character that XML cannot carry."""
+    return _NOT_XML.sub("\ufffd", text)

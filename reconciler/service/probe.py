@@ -1,0 +1,348 @@
+"""What a media file is: the facts about a source that placing it needs, and the MediaInfo of a finished output.
+
+Reads headers, the first picture and nothing else. What is made of a source is the business of ``render``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.api.media import AudioStream, Format, MediaInfo, Stream, SubtitleStream, VideoStream
+from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    import av.audio.stream
+    import av.container
+    import av.stream
+    import av.video.frame
+    import av.video.stream
+
+MAX_PIXELS: Final = 8192 * 4320
+"""Largest picture that is decoded; a small file can declare any size."""
+
+DEMUXERS: Final = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "flv", "mpegts", "mpeg", "avi", "asf", "ogg"),
+    *("mp3", "aac", "wav", "flac"),  # sounds: known, so that the message can say what is missing
+)
+"""FFmpeg's names of the formats that are read. Playlists are none of them: they make FFmpeg read other files."""
+
+_UNKNOWN: Final = "unknown"
+_RANGES: Final = {1: "tv", 2: "pc"}
+_MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020nc"}
+_PRIMARIES: Final = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
+_TRANSFERS: Final = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    18: "arib-std-b67",
+}
+_FIELD_ORDERS: Final = {0: _UNKNOWN, 1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
+_CLOCK: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+class ProbeError(ReconcilerError):
+    """The file is no media file that is read here, has no video stream, or its first picture cannot be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """The picture of a source.
+
+    ``width`` and ``height`` are those of the displayed picture: rotated, with square pixels. ``coded_height`` is that
+    of the stored one. ``matrix``, ``transfer`` and ``range`` are FFmpeg's names, None where the file does not say.
+    ``duration`` runs from the start of the file to the end of the last frame, in seconds. ``decoder`` is set when
+    FFmpeg's own choice would lose the transparency. ``frames`` is None when no header counts them.
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    coded_height: int
+    sar: Fraction
+    rotation: int
+    fps: Fraction
+    duration: float
+    pix_fmt: str
+    matrix: str | None = None
+    transfer: str | None = None
+    range: str | None = None
+    rgb: bool = False
+    alpha: bool = False
+    decoder: str | None = None
+    frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """The sound of a source: its default track. ``duration`` in seconds from the start of the file."""
+
+    index: int
+    codec: str
+    sample_rate: int
+    channels: int
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a source is. ``demuxer`` is the name that makes FFmpeg read it as this format and as nothing else."""
+
+    format_name: str
+    demuxer: str
+    duration: float
+    video: VideoTrack
+    audio: AudioTrack | None = None
+
+
+def probe(path: Path) -> Probe:
+    """Read what ``path`` is. Costs a few milliseconds, and 100 ms once for loading FFmpeg's libraries.
+
+    Raises ProbeError.
+    """
+    with _open(path) as container:
+        stream = _picture(container)
+        video = _video_track(container, stream)
+        audio = _sound(container, video.duration)
+        return Probe(
+            format_name=container.format.name,
+            demuxer=container.format.name.split(",")[0],
+            duration=max(video.duration, audio.duration if audio else 0.0),
+            video=video,
+            audio=audio,
+        )
+
+
+def media_info(path: Path) -> MediaInfo:
+    """Return the MediaInfo of an output: every node that the file's headers answer.
+
+    RefFrames is not among them, and Rotation is 0 because ``render`` writes none. Raises ProbeError when the file cannot be read.
+    """
+    with _open(path) as container:
+        streams = container.streams
+        return MediaInfo(
+            format=_format_info(container),
+            stream=Stream(
+                video=tuple(_video_info(s) for s in streams.video) or None,
+                audio=tuple(_audio_info(s) for s in streams.audio) or None,
+                subtitle=tuple(SubtitleStream(index=s.index, language=s.language or "und") for s in streams.subtitles)
+                or None,
+            ),
+        )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a file for reading; whatever FFmpeg's libraries report meanwhile becomes a ProbeError."""
+    import av  # here, because it loads FFmpeg's libraries: 100 ms that most commands need not spend
+
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
+    try:
+        with av.open(f"file:{path.absolute()}", "r", options=options, metadata_errors="replace") as container:
+            yield container
+    except av.FFmpegError as error:
+        raise ProbeError(f"is not a video that can be read: {error.strerror}") from None
+
+
+def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """Choose the video stream that is shown; a cover picture of a sound is none."""
+    from av.stream import Disposition
+
+    shown = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not shown:
+        raise ProbeError("has no video stream")
+    best = container.streams.best("video")
+    return next((stream for stream in shown if stream == best), shown[0])
+
+
+def _video_track(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> VideoTrack:
+    frame = _first_frame(container, stream)
+    codec = stream.codec_context.name
+    decoder = _ALPHA_DECODERS.get(codec) if stream.metadata.get("alpha_mode") == "1" else None
+    width, height = _display_size(frame, stream)
+    return VideoTrack(
+        index=stream.index,
+        codec=codec,
+        width=width,
+        height=height,
+        coded_height=frame.height,
+        sar=stream.sample_aspect_ratio or Fraction(1),
+        rotation=frame.rotation,
+        fps=_rate(stream),
+        duration=_length(container, stream),
+        pix_fmt=frame.format.name,
+        matrix=_MATRICES.get(frame.colorspace),
+        transfer=_TRANSFERS.get(stream.codec_context.color_trc),
+        range=_RANGES.get(frame.color_range),
+        rgb=frame.format.is_rgb or frame.format.has_palette,
+        alpha=bool(decoder) or frame.format.has_palette or any(c.is_alpha for c in frame.format.components),
+        decoder=decoder,
+        frames=stream.frames or None,
+    )
+
+
+def _display_size(frame: av.video.frame.VideoFrame, stream: av.video.stream.VideoStream) -> tuple[int, int]:
+    width = max(1, round(frame.width * (stream.sample_aspect_ratio or 1)))
+    if width * frame.height > MAX_PIXELS:
+        raise ProbeError(f"declares pictures of {width}×{frame.height}, more than is decoded")
+    return (frame.height, width) if frame.rotation % 180 else (width, frame.height)
+
+
+def _first_frame(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> av.video.frame.VideoFrame:
+    """Decode one picture: only a decoded frame says how it is rotated and what its samples mean."""
+    if stream.width * stream.height > MAX_PIXELS:
+        raise ProbeError(f"declares pictures of {stream.width}×{stream.height}, more than is decoded")
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    for frame in container.decode(stream):
+        return frame
+    raise ProbeError("has a video stream without a picture")
+
+
+def _sound(container: av.container.InputContainer, picture: float) -> AudioTrack | None:
+    best = container.streams.best("audio")
+    stream = next((stream for stream in container.streams.audio if stream == best), None)
+    if stream is None:
+        return None
+    return AudioTrack(
+        index=stream.index,
+        codec=stream.codec_context.name,
+        sample_rate=stream.sample_rate,
+        channels=stream.codec_context.channels,
+        duration=_header_length(container, stream) or picture,
+    )
+
+
+def _rate(stream: av.video.stream.VideoStream) -> Fraction:
+    """Return the frame rate: the nominal one where the average confirms it, else the average of an uneven stream."""
+    average, nominal = stream.average_rate, stream.guessed_rate
+    if average and nominal and abs(nominal / average - 1) < Fraction(1, 50):
+        average = nominal
+    rate = average or nominal or Fraction(25)
+    return max(rate.limit_denominator(1001), Fraction(1, 1001))
+
+
+def _length(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
+    """Return the end of a stream; a file that declares none (a live recording) is read through, not decoded."""
+    declared = _header_length(container, stream)
+    return declared if declared is not None else max(_packet_ends(container, stream), default=0.0)
+
+
+def _header_length(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+    """Return the end of a stream in seconds from the start of the file, as the headers declare it."""
+    if stream.duration and stream.time_base:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _start(container)
+    if tag := _CLOCK.match(stream.metadata.get("DURATION", "")):  # matroska
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return container.duration / 1_000_000 if container.duration else None
+
+
+def _packet_ends(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[float]:
+    for packet in container.demux(stream):
+        if packet.pts is not None and packet.time_base:
+            yield float((packet.pts + (packet.duration or 0)) * packet.time_base) - _start(container)
+
+
+def _start(container: av.container.InputContainer) -> float:
+    return (container.start_time or 0) / 1_000_000
+
+
+def _format_info(container: av.container.InputContainer) -> Format:
+    return Format(
+        num_stream=len(container.streams),
+        num_program=0,
+        format_name=container.format.name,
+        format_long_name=container.format.long_name,
+        start_time=_six(_start(container)),
+        duration=_six(container.duration / 1_000_000) if container.duration else None,
+        bitrate=_kbps(container.bit_rate),
+        size=container.size,
+    )
+
+
+def _video_info(stream: av.video.stream.VideoStream) -> VideoStream:
+    codec = stream.codec_context
+    sar, dar = stream.sample_aspect_ratio, stream.display_aspect_ratio
+    return VideoStream(
+        **_common_info(stream),
+        color_primaries=_PRIMARIES.get(codec.color_primaries, _UNKNOWN),
+        color_range=_RANGES.get(codec.color_range, _UNKNOWN),
+        color_transfer=_TRANSFERS.get(codec.color_trc, _UNKNOWN),
+        profile=codec.profile,
+        width=codec.width,
+        height=codec.height,
+        has_b_frame=codec.reorder_depth,
+        sar=_ratio(sar) if sar else None,
+        dar=_ratio(dar) if dar else None,
+        pix_format=codec.pix_fmt,
+        field_order=_FIELD_ORDERS.get(codec.field_order, _UNKNOWN),
+        level=codec.level,
+        fps=_six(stream.guessed_rate or 0),
+        avg_fps=_fraction(stream.average_rate or Fraction(0)),
+        num_frames=stream.frames or None,
+        rotation=_six(0),
+    )
+
+
+def _audio_info(stream: av.audio.stream.AudioStream) -> AudioStream:
+    codec = stream.codec_context
+    return AudioStream(
+        **_common_info(stream),
+        sample_fmt=codec.format.name,
+        sample_rate=codec.sample_rate,
+        channel=codec.channels,
+        channel_layout=codec.layout.name,
+    )
+
+
+def _common_info(stream: av.video.stream.VideoStream | av.audio.stream.AudioStream) -> dict[str, object]:
+    """Return the nodes that a video and an audio stream share."""
+    tag = stream.codec_context.codec_tag
+    base = stream.time_base or Fraction(0)
+    return {
+        "index": stream.index,
+        "codec_name": stream.codec_context.name,
+        "codec_long_name": stream.codec_context.codec.long_name,
+        "codec_time_base": _fraction(base),
+        "codec_tag_string": tag,
+        "codec_tag": f"0x{int.from_bytes(tag.encode('latin-1', 'replace'), 'little'):04x}",
+        "timebase": _fraction(base),
+        "start_time": _six((stream.start_time or 0) * base),
+        "duration": _six(stream.duration * base) if stream.duration else None,
+        "bitrate": _kbps(stream.bit_rate),
+        "language": stream.language or "und",
+    }
+
+
+def _six(value: float | Fraction) -> Decimal:
+    """Write a number as the API does: six decimals."""
+    exact = Fraction(value)
+    return (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal("0.000001"))
+
+
+def _kbps(bits: int | None) -> Decimal | None:
+    return _six(Fraction(bits, 1000)) if bits else None
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}:{value.denominator}"
+
+
+def _fraction(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"

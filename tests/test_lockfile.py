@@ -1,0 +1,247 @@
+"""The lockfile and its journal survive everything that can happen to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import GuardError, LockfileError
+from reconciler.lockfile import Failure, Lockfile, guard
+from reconciler.state import Record, Submission, fingerprint, request_keys
+from tests.factory import output, record
+
+
+def made(address: str, etag: str = "made") -> Record:
+    return record(output(address), {f"in/{address}.mp4": "e"}, etag, size=5, duration=1.5)
+
+
+def begun(address: str, job: str | None = None) -> Submission:
+    keys = request_keys(output(address))
+    mark = fingerprint(keys, {})
+    return Submission(address, f"reconciler:{mark}:0", mark, "out/a.mp4", keys, {}, "2026-05-01T10:00:00+00:00", job)
+
+
+OPENED: list[Lockfile] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_what_was_opened() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def opened(folder: Path) -> Lockfile:
+    lockfile = load(folder)
+    lockfile.begin()
+    OPENED.append(lockfile)
+    return lockfile
+
+
+def load(folder: Path) -> Lockfile:
+    return Lockfile.load(folder / "reconciler.lock", folder / ".reconciler" / "journal")
+
+
+def test_nothing_there_is_an_empty_lockfile_and_stays_unwritten(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.checkpoint()
+    assert lockfile.records == {}
+    assert not (tmp_path / "reconciler.lock").exists()
+
+
+def test_what_was_journalled_is_there_without_a_checkpoint(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.intend(begun("a"))
+    lockfile.submitted("a", "j1")
+    lockfile.intend(begun("b"))
+    lockfile.done("a", made("a"))
+    again = load(tmp_path)
+    assert again.records == {"a": made("a")}
+    assert again.pending == {"b": begun("b")}
+    assert again.replayed == 4
+
+
+def test_a_checkpoint_keeps_what_is_pending_and_what_failed(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    failure = Failure("c", "j9", "InvalidSource", "not a video", "2026-05-01T10:00:00+00:00")
+    lockfile.done("a", made("a"))
+    lockfile.intend(begun("b"))
+    lockfile.submitted("b", "j1")
+    lockfile.failed(failure)
+    lockfile.checkpoint()
+    again = load(tmp_path)
+    assert (again.records, again.pending, again.failures) == ({"a": made("a")}, {"b": begun("b", "j1")}, {"c": failure})
+    assert "pending" not in (tmp_path / "reconciler.lock").read_text()
+
+
+def test_the_lockfile_is_sorted_and_has_one_line_for_each_output(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    for address in ("b", 'a["2"]', "a"):
+        lockfile.done(address, made("a"))
+    lockfile.checkpoint()
+    text = (tmp_path / "reconciler.lock").read_text()
+    lines = text.splitlines()
+    assert lines[0] == '{"version": 1, "outputs": {'
+    assert [line.split('": {')[0] for line in lines[1:-1]] == ['"a', '"a[\\"2\\"]', '"b']
+    assert lines[-1] == "}}"
+    assert json.loads(text)["outputs"]["b"]["duration"] == 1.5
+
+
+def test_a_checkpoint_without_a_change_leaves_the_file_alone(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.done("a", made("a"))
+    lockfile.checkpoint()
+    before = (tmp_path / "reconciler.lock").stat()
+    lockfile.checkpoint()
+    after = (tmp_path / "reconciler.lock").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_every_way_to_cut_the_journal_keeps_a_prefix_of_what_happened(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    states = [(dict(lockfile.records), dict(lockfile.pending))]
+    for act in (
+        lambda: lockfile.intend(begun("a")),
+        lambda: lockfile.submitted("a", "j1"),
+        lambda: lockfile.done("a", made("a")),
+        lambda: lockfile.move("a", "b"),
+        lambda: lockfile.intend(begun("c")),
+        lambda: lockfile.dropped("c"),
+        lambda: lockfile.forget("b"),
+    ):
+        act()
+        states.append((dict(lockfile.records), dict(lockfile.pending)))
+    lockfile.close()
+    journal = tmp_path / ".reconciler" / "journal"
+    whole = journal.read_bytes()
+    for length in range(len(whole) + 1):
+        journal.write_bytes(whole[:length])
+        again = load(tmp_path)
+        lines = whole[:length].count(b"\n")
+        assert (again.records, again.pending) == states[lines]
+        assert again.torn is (not whole[:length].endswith(b"\n") and length > 0)
+
+
+def test_a_torn_tail_is_cut_off_so_that_later_lines_are_not_lost_with_it(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.intend(begun("a"))
+    lockfile.close()
+    with (tmp_path / ".reconciler" / "journal").open("ab") as stream:
+        stream.write(b'{"op":"submit')
+    lockfile = opened(tmp_path)
+    lockfile.submitted("a", "j1")
+    assert load(tmp_path).pending == {"a": begun("a", "j1")}
+
+
+def test_replaying_the_journal_over_its_own_checkpoint_changes_nothing(tmp_path: Path) -> None:
+    """The crash between writing the lockfile and emptying the journal."""
+    lockfile = opened(tmp_path)
+    lockfile.done("a", made("a"))
+    lockfile.move("a", "b")
+    lockfile.intend(begun("a"))
+    lockfile.done("a", made("a", "second"))
+    lockfile.close()
+    journal = tmp_path / ".reconciler" / "journal"
+    lines = journal.read_bytes()
+    before = load(tmp_path)
+    lockfile = opened(tmp_path)
+    lockfile.close()
+    journal.write_bytes(lines)
+    again = load(tmp_path)
+    assert again.records == before.records == {"b": made("a"), "a": made("a", "second")}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        ("", "is damaged", "git checkout"),
+        ("{", "is damaged", "git checkout"),
+        ("[]", "is damaged", "git checkout"),
+        ('{"version": 1}', "is damaged", "git checkout"),
+        ('{"version": 1, "outputs": {"a": {"object": "x"}}}', "is damaged", "git checkout"),
+        ('{"version": 1, "outputs": {"a": 7}}', "is damaged", "git checkout"),
+        ('{"version": 1, "outputs": []}', "is damaged", "git checkout"),
+        ("<<<<<<< HEAD\n", "is damaged", "merge conflict"),
+        ('{"version": 2, "outputs": {}}', "has version 2, this reconciler reads up to 1", "upgrade"),
+        ('{"version": "1", "outputs": {}}', "has version 1", "upgrade"),
+    ],
+)
+def test_a_damaged_lockfile_is_refused_and_left_alone(tmp_path: Path, text: str, message: str, advice: str) -> None:
+    (tmp_path / "reconciler.lock").write_text(text)
+    with pytest.raises(LockfileError, match=message) as caught:
+        load(tmp_path)
+    assert advice in (caught.value.advice or "")
+    assert (tmp_path / "reconciler.lock").read_text() == text
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk; the kernel refuses the write half-way."""
+    program = f"""
+import resource, signal, sys
+sys.path.insert(0, {os.getcwd()!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from pathlib import Path
+from tests.test_lockfile import begun, opened
+from reconciler.errors import LockfileError
+lockfile = opened(Path({str(tmp_path)!r}))
+lockfile.intend(begun("a"))
+size = (Path({str(tmp_path)!r}) / ".reconciler" / "journal").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, size + 20))
+for _ in range(2):
+    try:
+        lockfile.intend(begun("b"))
+        print("written")
+    except LockfileError as error:
+        print(error.message, "|", error.advice)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert "File too large | nothing is lost" in first
+    assert second.startswith("the journal is not open for writing")
+    again = load(tmp_path)
+    assert again.pending == {"a": begun("a")}
+    assert again.torn is False
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "reconciler.lock").mkdir()
+    lockfile = Lockfile(tmp_path / "reconciler.lock", tmp_path / ".reconciler" / "journal")
+    lockfile.records = {"a": made("a")}
+    with pytest.raises(LockfileError, match="cannot write"):
+        lockfile.begin()
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with guard(tmp_path), pytest.raises(GuardError, match=rf"another run .*process {os.getpid()}"), guard(tmp_path):
+        pass
+    with guard(tmp_path):
+        pass
+
+
+def test_the_guard_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom reconciler.lockfile import guard\n"
+        f"with guard(Path({str(tmp_path)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    with guard(tmp_path):
+        pass
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_in_the_journal_are_read_or_cut(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    lockfile = opened(folder)
+    lockfile.intend(begun("a"))
+    lockfile.close()
+    with (folder / ".reconciler" / "journal").open("ab") as stream:
+        stream.write(garbage)
+    assert load(folder).pending == {"a": begun("a")}
