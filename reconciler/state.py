@@ -162,4 +162,4 @@ def fingerprint(request: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
 
 def request_keys(output: Output) -> dict[str, Any]:
     """Return an output's request as plain data under manifest keys, as the lockfile keeps it."""
-    return output.request.keys()
+    return output.request.plain()

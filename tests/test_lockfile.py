@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -108,7 +108,7 @@ def test_a_checkpoint_without_a_change_leaves_the_file_alone(tmp_path: Path) -> 
 def test_every_way_to_cut_the_journal_keeps_a_prefix_of_what_happened(tmp_path: Path) -> None:
     lockfile = opened(tmp_path)
     states = [(dict(lockfile.records), dict(lockfile.pending))]
-    for act in (
+    acts: tuple[Callable[[], None], ...] = (
         lambda: lockfile.intend(begun("a")),
         lambda: lockfile.submitted("a", "j1"),
         lambda: lockfile.done("a", made("a")),
@@ -116,7 +116,8 @@ def test_every_way_to_cut_the_journal_keeps_a_prefix_of_what_happened(tmp_path: 
         lambda: lockfile.intend(begun("c")),
         lambda: lockfile.dropped("c"),
         lambda: lockfile.forget("b"),
-    ):
+    )
+    for act in acts:
         act()
         states.append((dict(lockfile.records), dict(lockfile.pending)))
     lockfile.close()
@@ -186,7 +187,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk; the kernel refuses the write half-way."""
     program = f"""
 import resource, signal, sys
-sys.path.insert(0, {os.getcwd()!r})
+sys.path.insert(0, {str(Path.cwd())!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from pathlib import Path
 from tests.test_lockfile import begun, opened

@@ -105,6 +105,15 @@ class JobRequest(Node):
     call_back_kafka_config: CallBackKafkaConfig | None = Field(None, description="Topic for call_back_type Kafka.")
 
 
+class JobInput(Node):
+    """The input as the documents list it for every job; replies about VideoSynthesis leave it out."""
+
+    region: Text | None = Field(None, description="Region of the bucket.")
+    bucket: Text | None = Field(None, description="Bucket, NAME-APPID.")
+    bucket_id: Text | None = Field(None, description="The same, as the samples of other jobs call it.")
+    object: Text | None = Field(None, description="Key.")
+
+
 class Job(Node):
     """One job as every reply describes it (``JobsDetail``)."""
 
@@ -118,6 +127,7 @@ class Job(Node):
     end_time: Text | None = Field(None, description="The same; - before the end.")
     queue_id: Text | None = Field(None, description="Queue of the job.")
     tag: Text | None = Field(None, description="VideoSynthesis.")
+    input: JobInput | None = Field(None, description="Not in replies about VideoSynthesis.")
     operation: JobOperation | None = Field(None, description="Echo of the request, with the results.")
 
 

@@ -29,7 +29,7 @@ class Node(BaseModel):
         alias_generator=AliasGenerator(serialization_alias=to_pascal),
     )
 
-    def keys(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """Return the node as plain data under its manifest keys: absent nodes left out, numbers as numbers."""
         return self.model_dump(mode="json", by_alias=False, exclude_none=True, exclude_defaults=False)
 

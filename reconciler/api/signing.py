@@ -74,7 +74,7 @@ class _Claim:
     signature: str
 
 
-def sign(
+def sign(  # noqa: PLR0913 - one keyword for each part of the call and its interval
     credentials: Credentials,
     *,
     method: str,
@@ -94,7 +94,7 @@ def sign(
     )
 
 
-def presign(
+def presign(  # noqa: PLR0913 - as sign
     credentials: Credentials,
     *,
     method: str,

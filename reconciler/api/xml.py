@@ -74,9 +74,10 @@ def parse(body: bytes, root: str) -> etree._Element:
     """
     try:
         element = etree.fromstring(body, _parser())
-    except (etree.XMLSyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", 0) or 0
-        raise XmlError(f"not well-formed XML: {error}", line) from None
+    except etree.XMLSyntaxError as error:
+        raise XmlError(f"not well-formed XML: {error.msg}", error.lineno or 0) from None
+    except ValueError as error:
+        raise XmlError(f"not well-formed XML: {error}") from None
     if element.getroottree().docinfo.internalDTD is not None:
         raise XmlError("a document type is not allowed", 1)
     if element.tag != root:
@@ -129,6 +130,8 @@ def tag_path(model: type[Node], loc: Iterable[int | str]) -> str:
 def _plain(error: ErrorDetails) -> str:
     value = str(error["input"])
     shown = value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…"
+    if error["loc"] and str(error["loc"][-1]).startswith("function-before"):  # a branch of `Integer | Literal["auto"]`
+        return f"{shown} is neither a whole number nor auto"
     known = _PLAIN.get(error["type"])
     if known:
         return known.format(shown)

@@ -234,3 +234,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
     return "\n".join([click.style(line(head), bold=True), *map(line, rows)])
+
+
+def yaml_text(value: Any) -> str:
+    """Return plain data as block YAML in the order given, with strings quoted that YAML 1.1 readers would misread."""
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+
+
+def indented(text: str) -> str:
+    """Return text two columns to the right."""
+    return "".join(f"  {line}\n" if line else "\n" for line in text.splitlines())

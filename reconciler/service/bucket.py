@@ -13,6 +13,8 @@ import mimetypes
 import os
 import secrets
 import stat
+import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,10 +26,12 @@ from fastcrc import crc64
 from reconciler.service import keys, listing
 from reconciler.service.address import BUCKET_NAME
 from reconciler.service.index import Facts, ObjectIndex, Stamp
-from reconciler.service.refusal import RefusedError
+from reconciler.service.refused import RefusedError
 
 _BLOCK: Final = 1 << 20
 _ATTEMPTS: Final = 5
+_KEPT_WALKS: Final = 8
+_WALK_SECONDS: Final = 5.0
 _DEFAULT_TYPE: Final = "application/octet-stream"
 
 
@@ -94,6 +98,29 @@ class Digest:
         return Facts(self._md5.hexdigest(), str(self._crc64), content_type, headers or {})
 
 
+class _Walks:
+    """Listings that were cut into pages, so that the next page goes on where the last one ended.
+
+    Without it every page would read the folder anew. A listing may so miss, for a few seconds, what a person drops
+    into the folder behind its marker; what is written through the bucket makes it look again.
+    """
+
+    def __init__(self) -> None:
+        self._walks: OrderedDict[listing.Query, tuple[float, listing.Found]] = OrderedDict()
+
+    def keep(self, query: listing.Query, rest: listing.Found) -> None:
+        self._walks[query] = (time.monotonic(), rest)
+        if len(self._walks) > _KEPT_WALKS:
+            self._walks.popitem(last=False)
+
+    def resume(self, query: listing.Query) -> listing.Found | None:
+        kept, rest = self._walks.pop(query, (0.0, None))
+        return rest if time.monotonic() - kept < _WALK_SECONDS else None
+
+    def forget(self) -> None:
+        self._walks.clear()
+
+
 class Bucket:
     """The objects below one folder, which need not exist as long as nothing is written."""
 
@@ -101,6 +128,7 @@ class Bucket:
         self.name = name
         self._folder = folder.resolve()
         self._index = index
+        self._walks = _Walks()
 
     # Reading.
 
@@ -115,14 +143,14 @@ class Bucket:
         file = _open(self.path(key), key)
         try:
             stamp = Stamp.of(os.fstat(file.fileno()))
-            facts = self._known(key, stamp)
-            if facts is None:
-                stamp, facts = await asyncio.to_thread(_digest_file, file)
-                self._index.remember(self.name, [(key, stamp, facts)])
+            if known := self._known(key, stamp):
+                return ObjectInfo(key, stamp, known), file
+            stamp, facts = await asyncio.to_thread(_digest_file, file)
+            self._index.remember(self.name, [(key, stamp, facts)])
+            return ObjectInfo(key, stamp, facts), file
         except BaseException:
             file.close()
             raise
-        return ObjectInfo(key, stamp, facts), file
 
     def path(self, key: str) -> Path:
         """Return the file of an existing object. Raises RefusedError NoSuchKey."""
@@ -137,9 +165,12 @@ class Bucket:
             raise _no_such_key(key)
         return path
 
-    async def list(self, query: listing.Query) -> ObjectPage:
-        """Return one page of the bucket; contents that are not known yet are read to learn their ETag."""
-        page = await asyncio.to_thread(listing.page, self._folder, query)
+    async def page(self, query: listing.Query) -> ObjectPage:
+        """Return one page of the bucket's objects; contents that are not known yet are read to learn their ETag."""
+        walk = self._walks.resume(query) or listing.walk(self._folder, query.prefix, query.marker)
+        page, rest = await asyncio.to_thread(listing.page, walk, query)
+        if page.next_marker is not None:
+            self._walks.keep(replace(query, marker=page.next_marker), rest)
         objects = await self._describe(page.objects)
         return ObjectPage(tuple(objects), page.prefixes, page.next_marker)
 
@@ -149,7 +180,7 @@ class Bucket:
         """Store an object. Raises RefusedError when the content is not what ``upload`` says, or the key cannot be."""
         digest = Digest()
         with self.partial(key, secrets.token_hex(8)) as path:
-            with path.open("wb") as file:  # noqa: ASYNC230 - into the page cache, a chunk at a time
+            with path.open("wb") as file:
                 async for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
@@ -196,15 +227,8 @@ class Bucket:
         """
         stored = await asyncio.to_thread(_settle, path, facts, content_type)
         target = self._folder / key
-        try:
-            if forbid_overwrite:
-                os.link(path, target)
-            else:
-                path.replace(target)
-        except FileExistsError:
-            raise RefusedError("FileAlreadyExists", f"an object `{key}` exists") from None
-        except (IsADirectoryError, NotADirectoryError):
-            raise _path_conflict(key) from None
+        _move(path, target, key, forbid_overwrite=forbid_overwrite)
+        self._walks.forget()
         info = ObjectInfo(key, Stamp.of(target.lstat()), stored)
         self._index.remember(self.name, [(key, info.stamp, stored)])
         await asyncio.to_thread(self._sync_folders, target.parent)
@@ -218,6 +242,7 @@ class Bucket:
             return
         with suppress(FileNotFoundError):
             path.unlink()
+        self._walks.forget()
         self._index.forget(self.name, key)
         if path.parent.is_dir():
             await asyncio.to_thread(_sync_folder, path.parent)
@@ -279,8 +304,6 @@ class Bucket:
         while folder != self._folder and folder.is_relative_to(self._folder):
             try:
                 folder.rmdir()
-            except FileNotFoundError:
-                pass
             except OSError:
                 return
             folder = folder.parent
@@ -292,13 +315,16 @@ class Buckets:
     def __init__(self, folder: Path, index: ObjectIndex, default: str) -> None:
         self._folder = folder
         self._index = index
+        self._known: dict[str, Bucket] = {}
         self.default = default
 
     def get(self, name: str) -> Bucket | None:
         """Return a bucket, or None when there is none of this name."""
-        if name == self.default or (BUCKET_NAME.fullmatch(name) and (self._folder / name).is_dir()):
-            return Bucket(name, self._folder / name, self._index)
-        return None
+        if name != self.default and not (BUCKET_NAME.fullmatch(name) and (self._folder / name).is_dir()):
+            return None
+        if name not in self._known:
+            self._known[name] = Bucket(name, self._folder / name, self._index)
+        return self._known[name]
 
     def remove_partials(self) -> None:
         """Remove the temporary files that dead processes left; only the owner of the folder may do so."""
@@ -311,6 +337,8 @@ def _open(path: Path, key: str) -> BinaryIO:
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except FileNotFoundError:
         raise _no_such_key(key) from None
+    except PermissionError:
+        raise RefusedError("AccessDenied", f"the service may not read the file of `{key}`") from None
 
 
 def _digest_file(file: BinaryIO) -> tuple[Stamp, Facts]:
@@ -327,8 +355,12 @@ def _digest_files(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Stamp,
     """Read those files that are still there."""
     found = {}
     for key in wanted:
-        with suppress(RefusedError), _open(folder / key, key) as file:
-            found[key] = _digest_file(file)
+        try:
+            with _open(folder / key, key) as file:
+                found[key] = _digest_file(file)
+        except RefusedError as error:
+            if error.code != "NoSuchKey":
+                raise
     return found
 
 
@@ -337,6 +369,19 @@ def _settle(path: Path, facts: Facts | None, content_type: str | None) -> Facts:
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return facts or replace(_digest_file(file)[1], content_type=content_type)
+
+
+def _move(path: Path, target: Path, key: str, *, forbid_overwrite: bool) -> None:
+    """Give a file its final name in one step; a link fails where something has the name already."""
+    try:
+        if forbid_overwrite:
+            os.link(path, target)
+        else:
+            path.replace(target)
+    except FileExistsError:
+        raise RefusedError("FileAlreadyExists", f"an object `{key}` exists") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise _path_conflict(key) from None
 
 
 def _sync_folder(folder: Path) -> None:

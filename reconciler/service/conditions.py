@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
 
-from reconciler.service.refusal import RefusedError
+from reconciler.service.refused import RefusedError
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*")
 _MAX_DIGITS: Final = 18

@@ -50,8 +50,9 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One visible source: ``input`` is FFmpeg's number of the file, ``rect`` what was asked for, ``visible`` what of
-    it lies on the canvas.
+    """One visible source.
+
+    ``input`` is FFmpeg's number of the file, ``rect`` the place that was asked for, ``visible`` its part on the canvas.
     """
 
     input: int
@@ -202,7 +203,9 @@ def _cut(span: Span) -> list[str]:
 
 
 def _converted(samples: str, pixfmt: str) -> list[str]:
+    """Turn the composition into the output's samples, and say what they mean: overlay and xstack forget it."""
+    full = pixfmt.startswith("yuvj")
+    tags = f"setparams=range={'pc' if full else 'tv'}:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     if samples == pixfmt:
-        return []
-    reach = ":in_range=tv:out_range=pc" if pixfmt.startswith("yuvj") else ""
-    return [f"scale={_SCALER}{reach}", f"format={pixfmt}"]
+        return [tags]
+    return [f"scale={_SCALER}{':in_range=tv:out_range=pc' if full else ''}", f"format={pixfmt}", tags]

@@ -18,6 +18,8 @@ from reconciler.service.database import Database
 _INT64: Final = 2**63 - 1
 """SQLite's integers are signed; some file systems use all 64 bits for an inode."""
 
+_NO_HEADERS: Final = "{}"
+
 _BETWEEN: Final = "SELECT * FROM object WHERE bucket = :bucket AND key BETWEEN :first AND :last"
 _REMEMBER: Final = """
     INSERT OR REPLACE INTO object (bucket, key, size, mtime_ns, inode, md5, crc64, content_type, headers)
@@ -95,7 +97,8 @@ class ObjectIndex:
 
 
 def _entry(row: sqlite3.Row) -> tuple[Stamp, Facts]:
-    facts = Facts(row["md5"], row["crc64"], row["content_type"], json.loads(row["headers"]))
+    headers = json.loads(row["headers"]) if row["headers"] != _NO_HEADERS else {}  # most have none, and lists are long
+    facts = Facts(row["md5"], row["crc64"], row["content_type"], headers)
     return Stamp(row["size"], row["mtime_ns"], row["inode"]), facts
 
 

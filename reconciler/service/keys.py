@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from reconciler.service.refusal import RefusedError
+from reconciler.api import xml
+from reconciler.service.refused import RefusedError
 
 MAX_KEY_BYTES: Final = 850
 MAX_SEGMENT_BYTES: Final = 255
 """What file systems allow; the cloud only limits the whole key."""
 
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PARTIAL: Final = re.compile(r"\.reconciler-.*\.partial", re.DOTALL)
 
 
 def check(key: str) -> None:
     """Raise RefusedError, saying why, when no object can have this key."""
-    if _NOT_XML.search(key):
+    if xml.UNSENDABLE.search(key):
         raise RefusedError("InvalidObjectName", "the key holds a character that XML cannot carry")
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):
@@ -51,8 +51,3 @@ def is_partial(name: str) -> bool:
 def partial_name(token: str) -> str:
     """Return the name of a temporary file."""
     return f".reconciler-{token}.partial"
-
-
-def xml_text(text: str) -> str:
-    """Return ``text`` with a replacement for every character that XML cannot carry."""
-    return _NOT_XML.sub("\ufffd", text)

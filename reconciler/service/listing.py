@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from reconciler.service import keys
 from reconciler.service.index import Stamp
 
 MAX_KEYS: Final = 1000
+
+Found = Iterator[tuple[str, Stamp]]
+"""Keys in order, with their files' stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +42,27 @@ class Page:
     next_marker: str | None = None
 
 
-def page(folder: Path, query: Query) -> Page:
-    """Return one page of the folder's keys."""
-    if query.max_keys == 0:
-        return Page()
+def page(found: Found, query: Query) -> tuple[Page, Found]:
+    """Take one page from what ``walk`` found for the query; return it with what is left for the pages after it."""
     objects: list[tuple[str, Stamp]] = []
     prefixes: list[str] = []
     last = ""
-    for key, stamp in walk(folder, query.prefix, query.marker):
+    for key, stamp in found:
         group = _group(key, query)
-        if group and (group == last or group.encode() <= query.marker.encode()):
+        if group and (group == last or group.encode() <= query.marker.encode(errors="surrogatepass")):
             continue
         if len(objects) + len(prefixes) == query.max_keys:
-            return Page(tuple(objects), tuple(prefixes), last)
+            return Page(tuple(objects), tuple(prefixes), last), chain([(key, stamp)], found)
         last = group or key
         if group:
             prefixes.append(group)
         else:
             objects.append((key, stamp))
-    return Page(tuple(objects), tuple(prefixes))
+    return Page(tuple(objects), tuple(prefixes)), iter(())
 
 
-def walk(folder: Path, prefix: str = "", marker: str = "") -> Iterator[tuple[str, Stamp]]:
-    """Yield the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order."""
+def walk(folder: Path, prefix: str = "", marker: str = "") -> Found:
+    """Find the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order."""
     yield from _walk(
         os.fspath(folder), "", prefix.encode(errors="surrogatepass"), marker.encode(errors="surrogatepass")
     )
@@ -74,7 +76,7 @@ def _group(key: str, query: Query) -> str:
     return key[: end + len(query.delimiter)] if end >= 0 else ""
 
 
-def _walk(folder: str, base: str, prefix: bytes, marker: bytes) -> Iterator[tuple[str, Stamp]]:
+def _walk(folder: str, base: str, prefix: bytes, marker: bytes) -> Found:
     for name, entry in _entries(folder, base, prefix, marker):
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, name.decode(), prefix, marker)

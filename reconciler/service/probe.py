@@ -131,7 +131,8 @@ def probe(path: Path) -> Probe:
 def media_info(path: Path) -> MediaInfo:
     """Return the MediaInfo of an output: every node that the file's headers answer.
 
-    RefFrames is not among them, and Rotation is 0 because ``render`` writes none. Raises ProbeError when the file cannot be read.
+    RefFrames is not among them, and Rotation is 0 because ``render`` writes none. Raises ProbeError when the file
+    cannot be read.
     """
     with _open(path) as container:
         streams = container.streams

@@ -18,7 +18,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.service import graph
 from reconciler.service.graph import Layer, Rect, Span
 from reconciler.service.probe import MAX_PIXELS, AudioTrack, Probe
-from reconciler.service.refusals import (
+from reconciler.service.unsupported import (
     Refusal,
     audio_codec,
     cropped,
@@ -38,7 +38,6 @@ _TRAILING_SOUND: Final = 0.1
 
 _HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
 _DEFAULT_CRF: Final = "25"
-_COLOURS: Final = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range")
 _REPRODUCIBLE: Final = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
 _NO_METADATA: Final = ("-map_metadata", "-1", "-map_chapters", "-1")
 
@@ -140,8 +139,7 @@ def argv(
     command += ["-map", graph.SOUND, *_audio_encoder(audio)] if render.has_audio else ["-an"]
     command += ["-frames:v", str(render.frames), "-fps_mode", "cfr", "-r", graph.rate_text(render.fps)]
     command += _video_encoder(video, threads)
-    command += [*_COLOURS, "pc" if pixels.startswith("yuvj") else "tv", *_NO_METADATA, *_REPRODUCIBLE]
-    return [*command, "-movflags", "+faststart", "-f", "mp4", f"file:{output}"]
+    return [*command, *_NO_METADATA, *_REPRODUCIBLE, "-movflags", "+faststart", "-f", "mp4", f"file:{output}"]
 
 
 def _parameters(operation: Operation) -> tuple[Transcode, Video]:
@@ -188,8 +186,9 @@ def _span(video: Video, interval: TimeInterval | None, probes: Sequence[Probe], 
             f"transcode.time_interval.start is {first / rate:g} s, but the composed video lasts {total / rate:g} s"
         )
         raise RenderFailed("InvalidArgument", message)
-    kept = _frames(float(interval.duration or 0), rate) if interval else 0
-    return Span(rate, first, min(kept, total - first) or total - first)
+    if interval is None or not interval.duration:  # 0, as everywhere in the vendor's samples, is nothing said
+        return Span(rate, first, total - first)
+    return Span(rate, first, min(max(1, _frames(float(interval.duration), rate)), total - first))
 
 
 def _frames(seconds: float, rate: Fraction) -> int:

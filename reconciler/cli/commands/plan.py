@@ -1,0 +1,66 @@
+"""``reconciler plan``: what is missing, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import session, views
+from reconciler.cli.selecting import selection_options
+from reconciler.errors import UsageError
+from reconciler.plan import excess
+
+if TYPE_CHECKING:
+    from reconciler.cli import Globals
+    from reconciler.plan import Plan
+    from reconciler.project import Project
+
+
+@click.command()
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: reconciler.plan/1.")
+@click.option("--markdown", is_flag=True, help="Markdown, for a pull-request comment.")
+@click.option("--all", "everything", is_flag=True, help="Also show outputs that are up to date.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are pending.")
+@click.pass_obj
+def command(  # noqa: PLR0913 - one parameter for each option
+    options: Globals,
+    *,
+    targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    replaced: tuple[str, ...],
+    prune: bool,
+    as_json: bool,
+    markdown: bool,
+    everything: bool,
+    detailed_exitcode: bool,
+) -> int:
+    """Compare what is declared with the bucket and the lockfile, and show what apply would do.
+
+    ADDRESS is an output such as race or 'lesson["001"]', or a glob such as 'lesson*'. Changes nothing.
+    """
+    if as_json and markdown:
+        raise UsageError("--json and --markdown exclude each other")
+    project = session.open_project(options)
+    selection = session.Selection(targets, excluded, replaced)
+    plan = asyncio.run(_plan(options, project, selection, prune=prune))
+    if as_json:
+        click.echo(views.json_text(views.plan_data(plan, everything=everything)))
+    elif markdown:
+        click.echo(views.plan_markdown(plan), nl=False)
+    else:
+        click.echo(views.plan_text(plan, everything=everything), color=options.color)
+    if reason := excess(plan, project.policy.max_changes):
+        session.say(options, f"{reason}: apply will need --force")
+    return 2 if detailed_exitcode and not plan.empty else 0
+
+
+async def _plan(options: Globals, project: Project, selection: session.Selection, *, prune: bool) -> Plan:
+    desired = session.read_desired(project)
+    if desired.warnings:
+        session.say(options, views.diagnostics_text(desired.warnings))
+    lockfile = session.open_lockfile(project)
+    async with session.connect(project) as client:
+        return await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)

@@ -1,0 +1,271 @@
+"""The composition root: which project, which service, which lockfile. The only place that knows all the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.errors import ProjectError, UsageError
+from reconciler.project import Project, load
+
+if TYPE_CHECKING:
+    from reconciler.api.signing import Credentials
+    from reconciler.apply import Pace
+    from reconciler.cli import Globals
+    from reconciler.client import Client
+    from reconciler.lockfile import Lockfile
+    from reconciler.plan import Plan
+    from reconciler.rows import Rows
+    from reconciler.state import DesiredState
+
+BUILT_IN_LAYOUTS: Final = "templates"
+
+_PACES: Final = {"embedded": (0.2, 0.0), "cloud": (5.0, 120.0)}
+"""Longest pause between questions, and how long an accepted job may stay invisible, in seconds, by service."""
+
+
+def open_project(options: Globals) -> Project:
+    """Return the project of the folder that ``-C`` names, with its environment and variables."""
+    return load(
+        options.directory, environment=options.environment, variables=options.variables, environ=dict(os.environ)
+    )
+
+
+def shipped(name: str) -> Path:
+    """Return a folder that ships with the package: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+# Desired state.
+
+
+def read_desired(project: Project) -> DesiredState:
+    """Read and resolve every manifest of the project. Raises ManifestError with all problems at once."""
+    import jinja2
+
+    from reconciler.layout import environment
+    from reconciler.manifest import parse_all
+    from reconciler.resolve import resolve
+    from reconciler.yaml import decode
+
+    files = _manifest_files(project)
+    manifests = parse_all((decode(path.read_bytes(), _shown(path)), _shown(path)) for path in files)
+    folders = [project.templates_dir, shipped(BUILT_IN_LAYOUTS)]
+    return resolve(
+        manifests,
+        layouts=environment(jinja2.FileSystemLoader([str(folder) for folder in folders])),
+        rows=lambda name: _read_rows(project.root, name),
+        variables=project.vars,
+        bucket=project.bucket,
+        region=project.region,
+    )
+
+
+def _manifest_files(project: Project) -> list[Path]:
+    folder = project.manifests_dir
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file())
+    if not files:
+        raise ProjectError(
+            f"there is no manifest in {_shown(folder)}", advice="write one, or see `reconciler init` for an example"
+        )
+    return files
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it is shown: relative to where the person stands, when it is below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _read_rows(root: Path, name: str) -> Rows:
+    from reconciler.rows import parse_rows
+    from reconciler.yaml import decode
+
+    path = root / name
+    return parse_rows(decode(path.read_bytes(), _shown(path)), _shown(path))
+
+
+# The service.
+
+
+@asynccontextmanager
+async def connect(project: Project, *, work: bool = False) -> AsyncIterator[Client]:
+    """Yield a client of the project's service.
+
+    The embedded service lives as long as the block; with ``work`` it also renders, otherwise it only answers.
+    """
+    from reconciler.client import Client, Endpoints
+
+    endpoints = Endpoints.of(project.bucket, project.region)
+    if project.service == "embedded":
+        import httpx
+
+        from reconciler.service import Service
+
+        async with (
+            Service(
+                project.root, bucket=project.bucket, region=project.region, concurrency=project.parallelism, work=work
+            ) as service,
+            Client(endpoints, transport=httpx.ASGITransport(app=service.app, raise_app_exceptions=False)) as client,
+        ):
+            yield client
+        return
+    origin = None if project.service == "cloud" else project.service
+    async with Client(
+        Endpoints.of(project.bucket, project.region, origin), credentials(required=origin is None)
+    ) as client:
+        yield client
+
+
+def credentials(*, required: bool = False) -> Credentials | None:
+    """Return the credentials of the environment, under the names that the vendor's own tools use."""
+    from reconciler.api.signing import Credentials
+
+    secret_id = os.environ.get("TENCENTCLOUD_SECRET_ID", "")
+    secret_key = os.environ.get("TENCENTCLOUD_SECRET_KEY", "")
+    if secret_id and secret_key:
+        return Credentials(secret_id, secret_key, os.environ.get("TENCENTCLOUD_SECURITY_TOKEN") or None)
+    if required or secret_id or secret_key:
+        missing = "TENCENTCLOUD_SECRET_KEY" if secret_id else "TENCENTCLOUD_SECRET_ID"
+        raise UsageError(
+            f"{missing} is not set, so requests cannot be signed",
+            advice="set TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY in the environment",
+        )
+    return None
+
+
+def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bool) -> Pace:
+    """Return how an apply goes about its plan.
+
+    The embedded service lists a job as soon as it has accepted it, and a request cannot be under way to it any more
+    once its process has died; the same service behind a socket may still be reading one (docs/assumptions.md).
+    """
+    from reconciler.apply import Pace
+
+    poll, visibility = _PACES.get(project.service, (1.0, 10.0))
+    return Pace(parallelism or project.parallelism, poll, visibility, wait=wait, fail_fast=fail_fast)
+
+
+# Recorded state.
+
+
+def open_lockfile(project: Project) -> Lockfile:
+    """Read the project's lockfile and journal."""
+    from reconciler.lockfile import Lockfile
+
+    return Lockfile.load(project.lockfile, project.state_dir / _named("journal", project))
+
+
+@contextmanager
+def guarded(project: Project, what: str) -> Iterator[None]:
+    """Keep other runs on this project and environment out while the block runs."""
+    from reconciler.lockfile import guard
+
+    with guard(project.state_dir, _named(what, project)):
+        yield
+
+
+def _named(name: str, project: Project) -> str:
+    return f"{name}.{project.environment}" if project.environment else name
+
+
+class SystemClock:
+    """The real time, and real chance."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        await asyncio.sleep(seconds)
+
+    def nonce(self) -> str:
+        """Return sixteen random hexadecimal digits."""
+        return secrets.token_hex(8)
+
+
+# Planning.
+
+
+async def make_plan(
+    project: Project,
+    client: Client,
+    lockfile: Lockfile,
+    desired: DesiredState,
+    *,
+    selection: Selection,
+    prune: bool,
+) -> Plan:
+    """Observe the world and plan against it."""
+    from reconciler.observe import observe
+    from reconciler.plan import plan
+
+    addresses = sorted(desired.outputs.keys() | lockfile.records.keys())
+    return plan(
+        desired,
+        await observe(client, lockfile, desired),
+        prune=prune or project.policy.prune,
+        replace_addresses=selection.replaced(addresses),
+        only=selection.chosen(addresses),
+    )
+
+
+class Selection:
+    """The outputs that ``--target``, ``--exclude`` and ``--replace`` choose; each takes addresses and globs."""
+
+    def __init__(self, targets: tuple[str, ...], excluded: tuple[str, ...], replaced: tuple[str, ...]) -> None:
+        self._targets = targets
+        self._excluded = excluded
+        self._replaced = replaced
+
+    def chosen(self, addresses: list[str]) -> list[str] | None:
+        """Return the addresses that the plan is limited to, or None for all."""
+        if not self._targets and not self._excluded:
+            return None
+        kept = matching(addresses, self._targets, "--target") if self._targets else set(addresses)
+        return sorted(kept - matching(addresses, self._excluded, "--exclude"))
+
+    def replaced(self, addresses: list[str]) -> set[str]:
+        """Return the addresses to make anew whatever their state."""
+        return matching(addresses, self._replaced, "--replace")
+
+
+def matching(addresses: list[str], patterns: tuple[str, ...], option: str) -> set[str]:
+    """Return the addresses that a pattern names. Raises UsageError for a pattern that names none."""
+    found: set[str] = set()
+    for pattern in patterns:
+        names = {address for address in addresses if _matches(address, pattern)}
+        if not names:
+            from reconciler.diagnostics import did_you_mean
+
+            advice = did_you_mean(pattern, addresses) or "`reconciler status` lists the addresses"
+            raise UsageError(f"{option} {pattern} names no output", advice=advice)
+        found |= names
+    return found
+
+
+def _matches(address: str, pattern: str) -> bool:
+    """Compare with ``*`` and ``?`` as wildcards; brackets are part of addresses, not of patterns."""
+    import re
+
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, address, re.DOTALL) is not None
+
+
+def say(options: Globals, text: str) -> None:
+    """Tell a person something that is not the result."""
+    if not options.quiet:
+        click.echo(text, err=True, color=options.color)

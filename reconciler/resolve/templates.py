@@ -1,0 +1,146 @@
+"""The transcode and watermark templates that manifests declare: checked once, then put into the outputs that name them.
+
+Templates are shared between the manifests of a project. What the service keeps of them is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from reconciler.api import rules
+from reconciler.api.node import Node
+from reconciler.api.transcode import Transcode
+from reconciler.api.watermark import Watermark
+from reconciler.diagnostics import did_you_mean
+from reconciler.expression import ExpressionError, known_words
+from reconciler.manifest import Manifest
+from reconciler.resolve.problems import Problems, type_problems
+from reconciler.resolve.values import Compiler, Failures
+from reconciler.yaml import Path
+
+T = TypeVar("T", Transcode, Watermark)
+
+TRANSCODE: Final = "transcode_templates"
+WATERMARK: Final = "watermark_templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Template(Generic[T]):
+    """A declared template; ``node`` is None when it is broken. ``reported`` is what its own check has said."""
+
+    manifest: Manifest
+    path: Path
+    node: T | None
+    reported: frozenset[tuple[Path, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """All templates of a project by name."""
+
+    transcode: Mapping[str, Template[Transcode]]
+    watermark: Mapping[str, Template[Watermark]]
+
+    @classmethod
+    def read(cls, manifests: Sequence[Manifest], compiler: Compiler, problems: Problems) -> Templates:
+        """Evaluate and check every template; two of one name are an error."""
+        reader = _Reader(compiler, problems)
+        return cls(
+            dict(reader.read(_declared(manifests, TRANSCODE), Transcode, rules.check_transcode)),
+            dict(reader.read(_declared(manifests, WATERMARK), Watermark, rules.check_watermark)),
+        )
+
+
+def find(templates: Mapping[str, Template[T]], name: object, section: str) -> Template[T]:
+    """Return the template of a name. Raises ExpressionError when there is none."""
+    if not isinstance(name, str):
+        raise ExpressionError("the name of a template must be a text")
+    if name not in templates:
+        advice = did_you_mean(name, templates) or known_words(sorted(templates)) if templates else f"declare it under `{section}`"
+        raise ExpressionError(f"there is no `{name}` under `{section}`", advice)
+    return templates[name]
+
+
+def _declared(manifests: Iterable[Manifest], section: str) -> Iterator[tuple[Manifest, Path, Mapping[str, Any]]]:
+    for manifest in manifests:
+        entries = manifest.transcode_templates if section == TRANSCODE else manifest.watermark_templates
+        for name, data in entries.items():
+            yield manifest, (section, name), data
+
+
+class _Reader:
+    def __init__(self, compiler: Compiler, problems: Problems) -> None:
+        self._compiler = compiler
+        self._problems = problems
+
+    def read(
+        self,
+        declared: Iterable[tuple[Manifest, Path, Mapping[str, Any]]],
+        model: type[T],
+        check: Callable[[T], tuple[rules.Violation, ...]],
+    ) -> Iterator[tuple[str, Template[T]]]:
+        first: dict[str, Manifest] = {}
+        for manifest, path, data in declared:
+            name = str(path[-1])
+            if name in first:
+                at = first[name].position(path, on_key=True)
+                summary = f"the template `{name}` is already declared in {at.source}, line {at.line}"
+                self._problems.add([manifest.diagnostic("error", path, summary, "rename one of the two", on_key=True)])
+                continue
+            first[name] = manifest
+            yield name, self._template(manifest, path, data, model, check)
+
+    def _template(  # noqa: PLR0913 - a node, its place, its type and its rules
+        self,
+        manifest: Manifest,
+        path: Path,
+        data: Mapping[str, Any],
+        model: type[T],
+        check: Callable[[T], tuple[rules.Violation, ...]],
+    ) -> Template[T]:
+        failures: Failures = []
+        value = self._compiler.value(data, path, failures)
+        for at, error in failures:
+            self._problems.add([manifest.diagnostic("error", at, error.summary, error.advice)])
+        if value.build is not None:
+            summary = "a template is shared by all outputs and cannot use `each`"
+            self._problems.add([manifest.diagnostic("error", path, summary, "use `vars`", on_key=True)])
+        if failures or value.build is not None:
+            return Template(manifest, path, None)
+        node = self._typed(manifest, path, value.constant, model)
+        if node is None:
+            return Template(manifest, path, None)
+        return Template(manifest, path, node, self._checked(manifest, path, check(node)))
+
+    def _typed(self, manifest: Manifest, path: Path, data: Any, model: type[T]) -> T | None:
+        try:
+            return validated(model, data)
+        except ValidationError as error:
+            for problem in type_problems(model, error.errors(include_url=False)):
+                if not problem.unknown:  # the manifest has reported it
+                    at = (*path, *problem.path)
+                    self._problems.add([manifest.diagnostic("error", at, problem.summary, problem.advice)])
+            return None
+
+    def _checked(
+        self, manifest: Manifest, path: Path, violations: Iterable[rules.Violation]
+    ) -> frozenset[tuple[Path, str]]:
+        reported = set()
+        for violation in violations:
+            at = (*path, *violation.path)
+            problem = manifest.diagnostic(violation.severity, at, violation.message, violation.advice)
+            self._problems.add([problem])
+            reported.add((violation.path, violation.message))
+        return frozenset(reported)
+
+
+N = TypeVar("N", bound=Node)
+
+
+def validated(model: type[N], data: Any) -> N:
+    """Read a node from plain data under manifest keys, in which every key counts. Raises ValidationError."""
+    return model.model_validate(data, extra="forbid")

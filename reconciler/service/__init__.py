@@ -1,0 +1,201 @@
+"""The embedded service: Tencent Cloud's job and object calls on a folder of this machine, rendering with FFmpeg.
+
+``Service`` owns the folder, the queue and the worker; ``Service.app`` is the ASGI application that speaks the API.
+Who listens, and on which address, is the business of whoever serves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from filelock import FileLock, Timeout
+
+from reconciler.api.messages import Operation
+from reconciler.api.signing import Credentials
+from reconciler.errors import GuardError
+from reconciler.service import ffmpeg
+from reconciler.service.app import App
+from reconciler.service.bucket import Buckets
+from reconciler.service.database import Database
+from reconciler.service.index import ObjectIndex
+from reconciler.service.jobs import JobCalls
+from reconciler.service.objects import ObjectCalls
+from reconciler.service.queue import Queue
+from reconciler.service.worker import RENDER_THREADS, Renderer, Worker
+
+__all__ = ["Service"]
+
+log = logging.getLogger(__name__)
+
+_FOLDER: Final = ".reconciler"
+_DATABASE: Final = "service.sqlite"
+_GUARD: Final = "worker.guard"
+_HOLDER: Final = "worker.json"
+
+
+class Service:
+    """The service on one folder; enter it with ``async with``, then call ``app``.
+
+    ``root`` holds ``buckets/<bucket>/…`` – plain files, every folder a bucket – and ``.reconciler``, where the
+    database is. ``bucket`` is the one that calls without a bucket in their host name mean, and is made.
+
+    With ``work`` it renders, up to ``concurrency`` jobs at once, and owns the folder: a second one is refused with
+    GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
+    whoever works: it reads everything, takes and cancels jobs once there is a database, writes no objects, and makes
+    nothing where nothing is. With ``credentials`` every call must be signed with them.
+    """
+
+    def __init__(  # noqa: PLR0913 - settings of the composition root, all but three with a default
+        self,
+        root: Path,
+        *,
+        bucket: str,
+        region: str,
+        concurrency: int = 4,
+        work: bool = True,
+        credentials: Credentials | None = None,
+        environ: Mapping[str, str] = os.environ,
+        render: Renderer | None = None,
+    ) -> None:
+        self.root = root
+        self._bucket = bucket
+        self._region = region
+        self._concurrency = concurrency
+        self._work = work
+        self._credentials = credentials
+        self._environ = environ
+        self._render = render
+        self._stack = AsyncExitStack()
+        self._app: App | None = None
+
+    @property
+    def app(self) -> App:
+        """The ASGI application, while the service is entered."""
+        assert self._app is not None, "enter the service first: async with Service(…) as service"
+        return self._app
+
+    async def __aenter__(self) -> Self:
+        """Open the folder and, with ``work``, start rendering what waits there.
+
+        Raises GuardError, RenderError when there is no FFmpeg, ReconcilerError when the database cannot be used.
+        """
+        async with self._stack as stack:
+            if self._work:
+                self._own(stack)
+            else:
+                self._stand_beside(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._app = None
+        await self._stack.aclose()
+
+    @property
+    def _folder(self) -> Path:
+        return self.root / _FOLDER
+
+    def _own(self, stack: AsyncExitStack) -> None:
+        """Take the folder, clear up after a dead owner, and start the worker."""
+        render = self._render or _renderer(self._environ)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _take_guard(self._folder, stack)
+        database = Database.create(self._folder / _DATABASE)
+        stack.callback(database.close)
+        (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)
+        queue, buckets = Queue(database), self._buckets(ObjectIndex(database))
+        buckets.remove_partials()
+        waiting, given_up = queue.rescue()
+        if waiting or given_up:
+            log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
+        worker = Worker(queue, buckets, self._region, render, concurrency=self._concurrency)
+        task = asyncio.create_task(worker.run(), name="worker")
+        task.add_done_callback(_report)
+        stack.push_async_callback(_stop, task)
+        self._serve(queue, buckets, wake=worker.wake, takes_jobs=True)
+
+    def _stand_beside(self, stack: AsyncExitStack) -> None:
+        """Open what is there, and make nothing."""
+        database = Database.existing(self._folder / _DATABASE)
+        takes_jobs = database is not None and database.writable
+        memory = Database.in_memory()
+        stack.callback(memory.close)
+        if database is not None:
+            stack.callback(database.close)
+        index = ObjectIndex(database if database is not None and database.writable else memory)
+        self._serve(Queue(database or memory), self._buckets(index), wake=lambda: None, takes_jobs=takes_jobs)
+
+    def _serve(self, queue: Queue, buckets: Buckets, *, wake: Callable[[], None], takes_jobs: bool) -> None:
+        jobs = JobCalls(queue, buckets, self._region, wake=wake, writable=takes_jobs)
+        objects = ObjectCalls(self._region, writable=self._work)
+        self._app = App(buckets, self._region, jobs=jobs, objects=objects, credentials=self._credentials)
+
+    def _buckets(self, index: ObjectIndex) -> Buckets:
+        return Buckets(self.root / "buckets", index, self._bucket)
+
+
+def _renderer(environ: Mapping[str, str]) -> Renderer:
+    program = ffmpeg.locate(environ)
+
+    async def render(
+        operation: Operation, sources: Mapping[str, Path], target: Path, on_progress: Callable[[float], None]
+    ) -> ffmpeg.Rendered:
+        return await ffmpeg.render(
+            operation, sources, target, ffmpeg=program, threads=RENDER_THREADS, on_progress=on_progress
+        )
+
+    return render
+
+
+def _take_guard(folder: Path, stack: AsyncExitStack) -> None:
+    """Take the guard on a folder until the stack is closed; the system gives it back when this process dies."""
+    guard = FileLock(folder / _GUARD)
+    holder = folder / _HOLDER
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        raise GuardError(
+            f"another process renders in {folder.parent}: {_who(holder)}",
+            advice="let it finish or end it; `plan` and `status` work beside it, and `apply` can use it "
+            "when it was started with `reconciler serve`",
+        ) from None
+    stack.callback(guard.release)
+    holder.write_text(
+        json.dumps(
+            {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat("T", "seconds")}
+        )
+    )
+    stack.callback(holder.unlink, missing_ok=True)
+
+
+def _who(holder: Path) -> str:
+    """Name the process that holds the guard, as far as it has said so."""
+    try:
+        said = json.loads(holder.read_text())
+        return f"process {said['pid']} on {said['host']}, since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has not said who it is"
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("the worker died; nothing is rendered any more", exc_info=error)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    """Stop the worker; if it had died of something unforeseen, say so."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The main job, for real: videos from manifests, nothing the second time, one video after one changed line.
+set -eu
+folder=${1:-demo}
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+run() { printf '\n\033[36m$ %s\033[0m\n' "$*"; "$@"; }
+
+say "1. A project: settings, a manifest, layouts, three short clips"
+run reconciler init "$folder"
+
+say "2. What is missing, and why"
+run reconciler -C "$folder" plan
+
+say "3. Make it"
+run reconciler -C "$folder" apply --yes
+
+say "4. Once more: nothing happens"
+run reconciler -C "$folder" apply --yes
+
+manifest=$folder/manifests/demo.yaml
+if grep -q 'x: 320, width: 320' "$manifest"; then from='x: 320, width: 320' to='x: 400, width: 240'
+else from='x: 400, width: 240' to='x: 320, width: 320'; fi
+say "5. Change one line: $from → $to"
+sed "s/$from/$to/" "$manifest" > "$manifest.new" && mv "$manifest.new" "$manifest"
+run reconciler -C "$folder" apply --yes
+
+say "6. What there is now"
+run reconciler -C "$folder" status
+
+say "The videos are in $folder/buckets/demo-1250000000/output/"
+cat <<EOT
+Play them, edit $manifest, and go on:
+
+    . .venv/bin/activate
+    reconciler -C $folder plan
+    reconciler -C $folder apply
+EOT

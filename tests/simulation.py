@@ -1,0 +1,248 @@
+"""A service, a disk and a clock under the real planner and applier, all of which can fail at a chosen effect.
+
+The service keeps its jobs and objects over a crash of the program, as a real one does. Every effect the program has
+on the world asks ``World.effect`` first and tells it afterwards, so a test can let the program die at each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from reconciler.api.messages import FAILED, RUNNING, SUBMITTED, SUCCESS, Job, JobOperation, JobRequest
+from reconciler.apply import Pace, apply
+from reconciler.client import Client
+from reconciler.errors import ServiceError, UnreachableError
+from reconciler.lockfile import Lockfile
+from reconciler.observe import observe
+from reconciler.plan import Plan, plan
+from reconciler.report import Report
+from reconciler.state import DesiredState, StoredObject, content
+from reconciler.wire import wire_request
+
+BUCKET, REGION = "sim-1250000000", "ap-chongqing"
+
+
+class Crash(BaseException):
+    """The process dies here: nothing after this point happens, no cleaning up either."""
+
+
+class World:
+    """What outlives a crash: time, objects and jobs; and where the next crash is to be."""
+
+    def __init__(self, folder: Path, sources: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.time = datetime(2026, 5, 1, 10, 0, tzinfo=UTC)
+        self.objects = {key: StoredObject(etag, 1) for key, etag in sources.items()}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.nonces = 0
+        self.effects = 0
+        self.crash_at: int | None = None
+        self.dead = False
+        self.broken: set[str] = set()
+        self.lose_answer_of: set[int] = set()
+        self.refuse_with: dict[int, ServiceError] = {}
+        self.visible_after = timedelta(0)
+        self.on_effect: Callable[[str], None] = lambda _: None
+
+    def effect(self, what: str) -> None:
+        """Count one point at which the program may die, and die there when it is the chosen one."""
+        if self.dead:
+            raise Crash
+        self.effects += 1
+        self.on_effect(what)
+        if self.effects == self.crash_at:
+            self.dead = True
+            raise Crash(what)
+
+    def revive(self) -> None:
+        self.effects, self.crash_at, self.dead = 0, None, False
+
+    # The clock.
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    def nonce(self) -> str:
+        self.nonces += 1
+        return f"{self.nonces:016x}"
+
+    # The service.
+
+    def accept(self, request: JobRequest) -> str:
+        name = f"j{len(self.jobs):032x}"
+        self.jobs[name] = {"request": request, "state": SUBMITTED, "asked": 0, "time": self.time}
+        return name
+
+    def advance(self, name: str) -> None:
+        """A job is Running when it is asked about first, and has ended the second time."""
+        job = self.jobs[name]
+        if job["state"] in (SUCCESS, FAILED):
+            return
+        job["asked"] += 1
+        job["state"] = RUNNING
+        if job["asked"] > 1:
+            self._end(job)
+
+    def _end(self, job: dict[str, Any]) -> None:
+        operation = job["request"].operation[0]
+        keys = [info.url.split(".com/")[1] for info in operation.video_synthesis.splice_info]
+        if any(key in self.broken or key not in self.objects for key in keys):
+            job["state"] = FAILED
+            return
+        made_of = [content(job["request"].plain()), [self.objects[key].etag for key in keys]]
+        digest = hashlib.md5(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        self.objects[operation.output.object] = StoredObject(digest, 7)
+        job["state"] = SUCCESS
+
+    def describe(self, name: str) -> Job:
+        job = self.jobs[name]
+        operation = job["request"].operation[0]
+        fields: dict[str, Any] = {"operation": JobOperation.model_validate(operation.plain())}
+        if job["state"] == SUCCESS:
+            etag = self.objects[operation.output.object].etag
+            result = {"output_file": {"object_name": [operation.output.object], "md5_info": [{"md5": etag}]}}
+            fields["operation"] = JobOperation.model_validate({**operation.plain(), "media_result": result})
+        if job["state"] == FAILED:
+            fields |= {"code": "InvalidSource", "message": "moov atom not found"}
+        return Job(job_id=name, state=job["state"], progress=50, **fields)
+
+    def jobs_of(self, key: str) -> list[str]:
+        return [name for name, job in self.jobs.items() if job["request"].operation[0].output.object == key]
+
+
+class SimulatedClient(Client):
+    """The client's methods on a World."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def submit(self, request: JobRequest) -> Job:
+        self.world.effect("submit: before")
+        await asyncio.sleep(0)
+        number = len(self.world.jobs)
+        if number in self.world.refuse_with:
+            raise self.world.refuse_with.pop(number)
+        name = self.world.accept(request)
+        self.world.effect("submit: accepted")
+        if number in self.world.lose_answer_of:
+            raise UnreachableError("POST /jobs: no answer", sent=True)
+        return self.world.describe(name)
+
+    async def jobs(self, ids: Iterable[str]) -> dict[str, Job]:
+        self.world.effect("jobs")
+        found = {}
+        for name in ids:
+            if name in self.world.jobs:
+                self.world.advance(name)
+                found[name] = self.world.describe(name)
+        return found
+
+    async def list_jobs(self, *, created_after: str | None = None, states: str = "All") -> AsyncIterator[Job]:
+        self.world.effect("list_jobs")
+        since = datetime.fromisoformat(created_after) if created_after else datetime.min.replace(tzinfo=UTC)
+        for name in reversed(self.world.jobs):
+            time = self.world.jobs[name]["time"]
+            if time >= since and time + self.world.visible_after <= self.world.time:
+                yield self.world.describe(name)
+
+    async def list_objects(self, prefix: str = "") -> dict[str, StoredObject]:
+        self.world.effect("list_objects")
+        return {key: value for key, value in sorted(self.world.objects.items()) if key.startswith(prefix)}
+
+    async def head_object(self, key: str) -> StoredObject | None:
+        self.world.effect("head_object")
+        return self.world.objects.get(key)
+
+    async def delete_object(self, key: str) -> None:
+        self.world.effect("delete_object: before")
+        self.world.objects.pop(key, None)
+        self.world.effect("delete_object: after")
+
+
+class SimulatedLockfile(Lockfile):
+    """The real lockfile, whose every line may be the last, whole or torn."""
+
+    world: World
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        self.world.effect(f"{entry['op']}: before")
+        try:
+            self.world.effect(f"{entry['op']}: torn")
+        except Crash:
+            assert self._stream is not None
+            line = json.dumps(entry).encode()
+            self._stream.write(line[: len(line) // 2])
+            raise
+        super()._append(entry)
+        self.world.effect(f"{entry['op']}: after")
+
+    def checkpoint(self) -> None:
+        if self.world.dead:
+            self.close()
+            raise Crash
+        self.world.effect("checkpoint: before")
+        super().checkpoint()
+        self.world.effect("checkpoint: after")
+
+
+def open_lockfile(world: World) -> Lockfile:
+    lockfile = SimulatedLockfile.load(world.folder / "reconciler.lock", world.folder / "journal")
+    assert isinstance(lockfile, SimulatedLockfile)
+    lockfile.world = world
+    return lockfile
+
+
+def send(request: Mapping[str, Any]) -> JobRequest:
+    return wire_request(request, bucket=BUCKET, region=REGION)
+
+
+async def plan_once(world: World, desired: DesiredState, **options: Any) -> tuple[Plan, Client, Lockfile]:
+    client, lockfile = SimulatedClient(world), open_lockfile(world)
+    return plan(desired, await observe(client, lockfile, desired), **options), client, lockfile
+
+
+def run_once(
+    world: World,
+    desired: DesiredState,
+    *,
+    pace: Pace | None = None,
+    stop: asyncio.Event | None = None,
+    **options: Any,
+) -> Report:
+    """Plan and apply once, as one process would. Raises what apply raises; a crash comes as Crash."""
+
+    async def main() -> Report:
+        made, client, lockfile = await plan_once(world, desired, **options)
+        report = Report()
+        try:
+            await apply(
+                made,
+                client,
+                lockfile,
+                report,
+                wire=send,
+                clock=world,
+                pace=pace or Pace(parallelism=3, poll=1.0, visibility=120),
+                stop=stop or asyncio.Event(),
+            )
+        finally:
+            lockfile.close()
+        return report
+
+    try:
+        return asyncio.run(main())
+    except BaseExceptionGroup as group:
+        crash = group.subgroup(Crash)
+        if crash is None:
+            raise
+        raise Crash from None

@@ -1,0 +1,341 @@
+"""Applying: every effect is a crash point once, and whatever happens one wanted render is one job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.api.messages import JobRequest
+from reconciler.apply import Pace, with_token, without_token
+from reconciler.errors import ApplyError, Interrupted, ServiceError
+from reconciler.lockfile import Lockfile
+from reconciler.report import Report
+from reconciler.state import DesiredState, StoredObject
+from tests.factory import output, request
+from tests.simulation import Crash, World, open_lockfile, plan_once, run_once
+
+SOURCES = {"in/a.mp4": "ea", "in/b.mp4": "eb", "in/c.mp4": "ec"}
+DESIRED = DesiredState(
+    {
+        "a": output("a"),
+        "b": output("b"),
+        "c": output("c"),
+        "d": output("d", "out/a.mp4", "in/b.mp4", upstream=("a",)),
+        "e": output("e", "out/d.mp4", upstream=("d",)),
+    }
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, SOURCES)
+
+
+def settled(world: World, desired: DesiredState, **options: Any) -> bool:
+    """Whether planning anew finds nothing to do."""
+    world.revive()
+    made, _, _ = asyncio.run(plan_once(world, desired, **options))
+    return made.empty
+
+
+def recorded(world: World) -> Lockfile:
+    return Lockfile.load(world.folder / "reconciler.lock", world.folder / "journal")
+
+
+def test_everything_is_made_once_and_a_second_run_does_nothing(world: World) -> None:
+    report = run_once(world, DESIRED)
+    assert report.counts == {"create": 5}
+    assert {key: len(world.jobs_of(key)) for key in world.objects if key.startswith("out/")} == {
+        f"out/{name}.mp4": 1 for name in "abcde"
+    }
+    assert settled(world, DESIRED)
+    before = dict(world.jobs)
+    assert run_once(world, DESIRED).counts == {}
+    assert world.jobs.keys() == before.keys()
+
+
+def test_what_is_made_of_another_output_comes_after_it_and_records_its_etag(world: World) -> None:
+    run_once(world, DESIRED)
+    order = [job["request"].operation[0].output.object for job in world.jobs.values()]
+    assert order.index("out/a.mp4") < order.index("out/d.mp4") < order.index("out/e.mp4")
+    assert recorded(world).records["d"].inputs == {"in/b.mp4": "eb", "out/a.mp4": world.objects["out/a.mp4"].etag}
+
+
+def test_one_change_makes_one_video_anew(world: World) -> None:
+    run_once(world, DESIRED)
+    changed = DesiredState({**DESIRED.outputs, "c": output("c", video={"fps": 30})})
+    report = run_once(world, changed)
+    assert report.counts == {"replace": 1}
+    assert len(world.jobs) == 6
+    assert settled(world, changed)
+
+
+def survive(world: World, desired: DesiredState, **options: Any) -> int:
+    """Crash at effect 1, 2, 3 … of a run, each time in a new world, until the run survives; return how many."""
+    point = 0
+    while True:
+        point += 1
+        fresh = World(world.folder / str(point), SOURCES)
+        fresh.folder.mkdir()
+        fresh.crash_at = point
+        try:
+            run_once(fresh, desired, **options)
+        except Crash:
+            pass
+        else:
+            return point
+        fresh.revive()
+        run_once(fresh, desired, **options)
+        jobs = {key: len(fresh.jobs_of(key)) for key in fresh.objects if key.startswith("out/")}
+        assert jobs == {made.object: 1 for made in desired.outputs.values()}, f"crash point {point}"
+        assert settled(fresh, desired), f"crash point {point}"
+        assert recorded(fresh).pending == {}
+
+
+def test_every_effect_is_a_crash_point(world: World) -> None:
+    assert survive(world, DESIRED) > 60
+
+
+def test_every_effect_of_a_replacing_and_pruning_run_is_a_crash_point(world: World) -> None:
+    changed = DesiredState({"c": output("c", video={"fps": 30}), "x": output("x", "in/c.mp4")}, moved={"a": "x"})
+    run_once(world, DESIRED)
+    count = len(world.jobs)
+    first = (world.folder / "reconciler.lock").read_bytes()
+    objects = dict(world.objects)
+    point = 0
+    while True:
+        point += 1
+        fresh = World(world.folder / str(point), {})
+        fresh.folder.mkdir()
+        (fresh.folder / "reconciler.lock").write_bytes(first)
+        fresh.objects, fresh.jobs = dict(objects), {name: dict(job) for name, job in world.jobs.items()}
+        fresh.crash_at = point
+        try:
+            run_once(fresh, changed, prune=True)
+        except Crash:
+            fresh.revive()
+            run_once(fresh, changed, prune=True)
+        else:
+            break
+        assert len(fresh.jobs) == count + 2
+        assert settled(fresh, changed, prune=True)
+        assert sorted(key for key in fresh.objects if key.startswith("out/")) == ["out/a.mp4", "out/c.mp4", "out/x.mp4"]
+    assert point > 30
+
+
+def test_two_crashes_in_a_row_are_survived(world: World) -> None:
+    for first in range(5, 60, 6):
+        for second in range(1, 40, 5):
+            fresh = World(world.folder / f"{first}-{second}", SOURCES)
+            fresh.folder.mkdir()
+            for point in (first, second):
+                fresh.revive()
+                fresh.crash_at = point
+                with contextlib.suppress(Crash):
+                    run_once(fresh, DESIRED)
+            fresh.revive()
+            run_once(fresh, DESIRED)
+            assert len(fresh.jobs) == 5
+            assert settled(fresh, DESIRED)
+
+
+def test_a_lost_answer_is_settled_in_the_same_run(world: World) -> None:
+    world.lose_answer_of = {0, 2}
+    assert run_once(world, DESIRED).counts == {"create": 5}
+    assert len(world.jobs) == 5
+
+
+def test_a_lost_answer_whose_job_appears_late_is_waited_for(world: World) -> None:
+    world.lose_answer_of = {0}
+    world.visible_after = timedelta(seconds=100)
+    run_once(world, DESIRED, pace=Pace(parallelism=1, poll=1.0, visibility=120))
+    assert len(world.jobs) == 5
+
+
+def test_a_job_that_does_not_appear_within_the_bound_is_a_failure(world: World) -> None:
+    world.lose_answer_of = {0}
+    world.visible_after = timedelta(seconds=100)
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    with pytest.raises(ApplyError):
+        run_once(world, one, pace=Pace(poll=1.0, visibility=10))
+    assert len(world.jobs) == 1
+    assert recorded(world).failures["a"].code == "InternalError"
+
+
+def test_a_server_error_is_in_doubt_and_a_refusal_is_not(world: World) -> None:
+    world.refuse_with = {0: ServiceError(503, "ServiceUnavailable", "try later")}
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
+    assert world.time - timedelta(seconds=120) >= World(world.folder, {}).time
+    world.refuse_with = {0: ServiceError(400, "InvalidArgument", "Width is odd")}
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
+    assert recorded(world).pending == {}
+    assert recorded(world).failures["a"].message == "400 InvalidArgument: Width is odd"
+
+
+def test_a_failure_leaves_the_others_and_is_tried_again_by_the_next_apply(world: World) -> None:
+    world.broken = {"in/c.mp4"}
+    with pytest.raises(ApplyError, match="1 output could not be made") as caught:
+        run_once(world, DESIRED)
+    assert caught.value.exit_code == 1
+    assert sorted(recorded(world).records) == ["a", "b", "d", "e"]
+    assert recorded(world).failures["c"].message == "moov atom not found"
+    world.broken = set()
+    world.revive()
+    assert run_once(world, DESIRED).counts == {"create": 1}
+    assert recorded(world).failures == {}
+    assert len(world.jobs) == 6
+
+
+def test_what_is_made_of_a_failed_output_is_not_begun(world: World) -> None:
+    world.broken = {"in/a.mp4"}
+    report = Report()
+    with pytest.raises(ApplyError, match="3 outputs"):
+        report = run_once(world, DESIRED)
+    assert report.counts == {}
+    assert sorted(recorded(world).records) == ["b", "c"]
+    assert len(world.jobs) == 3
+
+
+def test_fail_fast_begins_nothing_after_a_failure(world: World) -> None:
+    world.broken = {"in/a.mp4"}
+    with pytest.raises(ApplyError):
+        run_once(world, DESIRED, pace=Pace(parallelism=1, poll=1.0, fail_fast=True))
+    assert len(world.jobs) == 1
+
+
+def test_an_object_that_is_not_what_the_job_reported_is_a_failure(world: World) -> None:
+    def tamper(what: str) -> None:
+        if what == "head_object":
+            world.objects["out/a.mp4"] = StoredObject("tampered", 7)
+
+    world.on_effect = tamper
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
+    assert "out/a.mp4 is not what the job reported: its ETag is tampered" in recorded(world).failures["a"].message
+
+
+def test_an_object_that_is_missing_after_success_is_a_failure(world: World) -> None:
+    def vanish(what: str) -> None:
+        if what == "head_object":
+            world.objects.pop("out/a.mp4", None)
+
+    world.on_effect = vanish
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
+    assert recorded(world).failures["a"].message == "the job reports Success, but out/a.mp4 is not there"
+
+
+def test_stopped_runs_submit_nothing_more_and_the_next_picks_up(world: World) -> None:
+    for after in range(1, 12):
+        fresh = World(world.folder / str(after), SOURCES)
+        fresh.folder.mkdir()
+        stop = asyncio.Event()
+        count = 0
+
+        def press(what: str, stop: asyncio.Event = stop, after: int = after) -> None:
+            nonlocal count
+            count += what == "jobs" or what.startswith("submit")
+            if count >= after:
+                stop.set()
+
+        fresh.on_effect = press
+        with pytest.raises(Interrupted) as caught:
+            run_once(fresh, DESIRED, stop=stop)
+        assert caught.value.exit_code == 130
+        submitted = len(fresh.jobs)
+        assert submitted < 5
+        fresh.on_effect = lambda _: None
+        run_once(fresh, DESIRED)
+        assert len(fresh.jobs) == 5
+        assert settled(fresh, DESIRED)
+
+
+def test_without_waiting_jobs_are_left_and_the_next_apply_records_them(world: World) -> None:
+    report = run_once(world, DESIRED, pace=Pace(wait=False))
+    assert sorted(report.left) == ["a", "b", "c"]
+    assert recorded(world).records == {}
+    report = run_once(world, DESIRED)
+    assert report.counts == {"wait": 3, "create": 2}
+    assert len(world.jobs) == 5
+
+
+def test_a_job_of_an_earlier_version_ends_before_the_new_one_is_submitted(world: World) -> None:
+    run_once(world, DesiredState({"c": output("c")}), pace=Pace(wait=False))
+    changed = DesiredState({"c": output("c", video={"fps": 30})})
+    run_once(world, changed)
+    assert [job["state"] for job in world.jobs.values()] == ["Success", "Success"]
+    assert settled(world, changed)
+
+
+def test_adopting_takes_the_object_as_it_is(world: World) -> None:
+    world.objects["out/a.mp4"] = StoredObject("theirs", 9)
+    desired = DesiredState({"a": output("a", adopt=True)})
+    assert run_once(world, desired).counts == {"adopt": 1}
+    assert recorded(world).records["a"].etag == "theirs"
+    assert world.jobs == {}
+    assert settled(world, desired)
+
+
+def test_pruning_deletes_last_and_only_after_success(world: World) -> None:
+    run_once(world, DESIRED)
+    world.broken = {"in/b.mp4"}
+    less = DesiredState({"b": output("b", video={"fps": 30})})
+    with pytest.raises(ApplyError):
+        run_once(world, less, prune=True)
+    assert "out/a.mp4" in world.objects
+    world.broken = set()
+    report = run_once(world, less, prune=True)
+    assert report.counts == {"replace": 1, "delete": 4}
+    assert sorted(key for key in world.objects if key.startswith("out/")) == ["out/b.mp4"]
+
+
+def test_an_object_changed_since_the_plan_is_not_deleted(world: World) -> None:
+    run_once(world, DESIRED)
+    world.on_effect = lambda what: (
+        world.objects.update({"out/a.mp4": StoredObject("other", 1)}) if what == "head_object" else None
+    )
+    less = replace(DESIRED, outputs={name: made for name, made in DESIRED.outputs.items() if name in "bc"})
+    with pytest.raises(ApplyError):
+        run_once(world, less, prune=True)
+    assert world.objects["out/a.mp4"].etag == "other"
+
+
+def test_a_moved_address_makes_nothing_anew(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    moved = DesiredState({"z": output("z", "in/a.mp4", key="out/a.mp4")}, moved={"a": "z"})
+    assert run_once(world, moved).counts == {}
+    assert list(recorded(world).records) == ["z"]
+    assert len(world.jobs) == 1
+    assert settled(world, moved)
+
+
+def test_blocked_and_conflicting_outputs_fail_the_run_after_the_others_are_made(world: World) -> None:
+    world.objects["out/b.mp4"] = StoredObject("theirs", 1)
+    desired = DesiredState({"a": output("a"), "b": output("b"), "z": output("z")})
+    with pytest.raises(ApplyError, match="2 outputs could not be made"):
+        run_once(world, desired)
+    assert list(recorded(world).records) == ["a"]
+
+
+@pytest.mark.parametrize("text", [None, "This is my data.", "trailing space "])
+def test_the_token_travels_behind_the_users_own_text(text: str | None) -> None:
+    plain = request()
+    given = plain.model_copy(update={"operation": (plain.operation[0].model_copy(update={"user_data": text}),)})
+    sent = with_token(given, "reconciler:1:abc:0")
+    assert isinstance(sent, JobRequest)
+    assert (sent.operation[0].user_data or "").endswith("reconciler:1:abc:0")
+    assert without_token(sent.operation[0].user_data) == text
+    assert without_token("order-17") == "order-17"
+
+
+def test_the_lockfile_of_a_simulated_world_is_the_real_one(world: World) -> None:
+    run_once(world, DESIRED)
+    assert open_lockfile(world).records == recorded(world).records
