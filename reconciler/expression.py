@@ -15,6 +15,7 @@ from jinja2 import meta, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from reconciler.diagnostics import did_you_mean
 
@@ -35,7 +36,7 @@ class ExpressionError(ValueError):
         self.advice = advice
 
 
-class _UndefinedName(jinja2.UndefinedError):
+class UndefinedNameError(jinja2.UndefinedError):
     """The use of a name that does not exist: ``name`` in ``owner``, or at the top when that is None."""
 
     def __init__(self, message: str | None = None, *, name: object = None, owner: object = None) -> None:
@@ -52,12 +53,12 @@ class _Undefined(jinja2.StrictUndefined):
     def __init__(
         self,
         hint: str | None = None,
-        obj: Any = jinja2.runtime.missing,
+        obj: Any = missing,
         name: str | None = None,
         exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
     ) -> None:
-        owner = None if obj is jinja2.runtime.missing else obj
-        named: Any = partial(_UndefinedName, name=name, owner=owner)
+        owner = None if obj is missing else obj
+        named: Any = partial(UndefinedNameError, name=name, owner=owner)
         super().__init__(hint, obj, name, named if exc is jinja2.UndefinedError else exc)
 
 
@@ -113,7 +114,7 @@ class Expression:
             self.names = frozenset(meta.find_undeclared_variables(tree))
             self._evaluate = _compile(env, tree)
         except jinja2.TemplateSyntaxError as error:
-            raise ExpressionError(f"not a valid Jinja2 text: {error.message}", _syntax_advice(text)) from None
+            raise ExpressionError(f"not a valid Jinja2 text: {syntax_problem(error)}", _syntax_advice(text)) from None
         except RecursionError:
             raise ExpressionError("not a usable Jinja2 text: nested too deeply") from None
 
@@ -128,11 +129,16 @@ class Expression:
         return value
 
 
+def syntax_problem(error: jinja2.TemplateSyntaxError) -> str:
+    """Return Jinja2's own words, without its full stop."""
+    return (error.message or "it cannot be read").rstrip(".")
+
+
 def describe(error: Exception, names: Names) -> ExpressionError:
     """Turn whatever a text or a layout raised into words; ``names`` are those it was given."""
     if isinstance(error, ExpressionError):
         return error
-    if isinstance(error, _UndefinedName) and error.name is not None:
+    if isinstance(error, UndefinedNameError) and error.name is not None:
         return _undefined(str(error.name), error.owner, names)
     if isinstance(error, jinja2.TemplateNotFound):
         return ExpressionError(f"there is no file `{error.name}` among the layouts")

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from reconciler import schema
-from reconciler.diagnostics import Diagnostic, Position, Severity, did_you_mean
+from reconciler.diagnostics import Diagnostic, Position, Severity
 from reconciler.errors import ManifestError
-from reconciler.yaml import Document, Path, load
+from reconciler.yaml import Document, Path, decode, load
 
 VERSION: Final = 1
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -26,8 +26,8 @@ _SECTIONS: Final = ("transcode_templates", "watermark_templates", "defaults", "o
 class Manifest:
     """One manifest file: raw entries as they were written, defaults not yet merged, templates not yet rendered.
 
-    ``problems`` has what is wrong with names and shapes. It does not stop the reading: ``resolve`` reports it
-    together with everything that it finds itself.
+    ``moved`` has the old and the new address of each move, with its index in the list. ``problems`` has what is wrong
+    with names and shapes. It does not stop the reading: ``resolve`` reports it together with all that it finds itself.
     """
 
     document: Document
@@ -35,7 +35,7 @@ class Manifest:
     watermark_templates: Mapping[str, Mapping[str, Any]]
     defaults: Mapping[str, Any]
     outputs: Mapping[str, Mapping[str, Any]]
-    moved: Sequence[tuple[str, str]]
+    moved: Sequence[tuple[int, tuple[str, str]]]
     problems: tuple[Diagnostic, ...] = ()
 
     @property
@@ -93,18 +93,22 @@ def parse(text: str, source: str) -> Manifest:
         document,
         **sections,
         defaults=defaults if isinstance(defaults, dict) else {},
-        moved=[(m["from"], m["to"]) for m in _list(document.data.get("moved")) if not list(_move_problems(m))],
+        moved=[
+            (index, (move["from"], move["to"]))
+            for index, move in enumerate(_list(document.data.get("moved")))
+            if not any(_move_problems(move))
+        ],
         problems=tuple(problems),
     )
 
 
-def parse_all(texts: Iterable[tuple[str, str]]) -> list[Manifest]:
-    """Read several manifests, given as (text, source). Raises one ManifestError for all that cannot be read."""
+def parse_all(texts: Iterable[tuple[str | bytes, str]]) -> list[Manifest]:
+    """Read several manifests, given as (text or bytes, source). Raises one ManifestError for all that are unreadable."""
     manifests: list[Manifest] = []
     problems: list[Diagnostic] = []
     for text, source in texts:
         try:
-            manifests.append(parse(text, source))
+            manifests.append(parse(decode(text, source) if isinstance(text, bytes) else text, source))
         except ManifestError as error:
             problems.extend(error.diagnostics)
     if problems:

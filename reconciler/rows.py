@@ -53,7 +53,7 @@ def parse_rows(text: str, source: str) -> Rows:
         return _json_lines(text, source)
     if suffix in (".yaml", ".yml"):
         return Rows(source, _collection(yaml.load(text, source).data, source))
-    raise _problem(source, text, 1, 1, "not a row file", f"the name must end in one of {', '.join(SUFFIXES)}")
+    raise _problem(source, text, (1, 1), "not a row file", f"the name must end in one of {', '.join(SUFFIXES)}")
 
 
 def _csv(text: str, source: str) -> Rows:
@@ -69,18 +69,18 @@ def _csv(text: str, source: str) -> Rows:
                 header = cells
                 _check_header(header, text, source)
             elif cells and len(cells) != len(header):
-                problems.extend(_problem(source, text, line, 1, *_ragged(cells, header)).diagnostics)
+                problems.extend(_problem(source, text, (line, 1), *_ragged(cells, header)).diagnostics)
             elif cells:
                 rows.append(dict(zip(header, cells, strict=True)))
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
         raise _problem(
-            source, text, line, 1, f"not valid CSV: {error}", 'write a cell that holds " as "…""…"'
+            source, text, (line, 1), f"not valid CSV: {error}", 'write a cell that holds " as "…""…"'
         ) from None
     if header is None:
         raise _problem(
-            source, text, 1, 1, "the file is empty", "the first line names the columns, such as `id,left,right`"
+            source, text, (1, 1), "the file is empty", "the first line names the columns, such as `id,left,right`"
         )
     if problems:
         raise ManifestError(problems)
@@ -90,9 +90,11 @@ def _csv(text: str, source: str) -> Rows:
 def _check_header(header: Sequence[str], text: str, source: str) -> None:
     for index, name in enumerate(header):
         if not name.strip():
-            raise _problem(source, text, 1, 1, f"column {index + 1} has no name", "name every column in the first line")
+            raise _problem(
+                source, text, (1, 1), f"column {index + 1} has no name", "name every column in the first line"
+            )
         if name in header[:index]:
-            raise _problem(source, text, 1, 1, f"the column `{name}` is there twice", "rename one of the two")
+            raise _problem(source, text, (1, 1), f"the column `{name}` is there twice", "rename one of the two")
 
 
 def _ragged(cells: Sequence[str], header: Sequence[str]) -> tuple[str, str]:
@@ -120,29 +122,32 @@ def _json(text: str, source: str, first_line: int) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise _problem(source, text, first_line, 1, f"the key `{twice}` is there twice", "remove one of the two")
+            raise _problem(source, text, (first_line, 1), f"the key `{twice}` is there twice", "remove one of the two")
         return found
 
     try:
         return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
-        raise _problem(source, text, line, error.colno, f"not valid JSON: {error.msg}", None, first_line) from None
+        raise _problem(
+            source, text, (line, error.colno), f"not valid JSON: {error.msg}", first_line=first_line
+        ) from None
     except RecursionError:
-        raise _problem(source, text, first_line, 1, "not usable JSON: nested too deeply") from None
+        raise _problem(source, text, (first_line, 1), "not usable JSON: nested too deeply") from None
     except ValueError:
-        raise _problem(source, text, first_line, 1, "not usable JSON: a number is too long") from None
+        raise _problem(source, text, (first_line, 1), "not usable JSON: a number is too long") from None
 
 
 def _collection(data: Any, source: str) -> Sequence[Any] | Mapping[str, Any]:
     if isinstance(data, list | dict):
         return data
-    raise _problem(source, "", 1, 1, "the file holds no rows", "write a list or a mapping")
+    raise _problem(source, "", (1, 1), "the file holds no rows", "write a list or a mapping")
 
 
-def _problem(  # noqa: PLR0913 - a place, a text and what to say about it
-    source: str, text: str, line: int, column: int, summary: str, advice: str | None = None, first_line: int = 1
+def _problem(
+    source: str, text: str, place: tuple[int, int], summary: str, advice: str | None = None, *, first_line: int = 1
 ) -> ManifestError:
-    position = Position(source, line, column)
+    """Return one problem at a line and column of the file; ``text`` is that part of it which begins in a line."""
+    line, column = place
     quoted = yaml.excerpt(yaml.split_lines(text), Position(source, line - first_line + 1, column))
-    return ManifestError([Diagnostic("error", summary, position, quoted, advice)])
+    return ManifestError([Diagnostic("error", summary, Position(source, line, column), quoted, advice)])

@@ -1,4 +1,4 @@
-"""What an entry of a manifest may hold: the API's nodes and the keys that are ours; as a table of keys and as JSON Schema.
+"""What an entry of a manifest may hold, the API's nodes and our own keys: as a table of keys and as JSON Schema.
 
 Only names and shapes. What a value means belongs to ``resolve``, what the API demands of it to ``api.rules``.
 """
@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, create_model
-from pydantic.fields import FieldInfo
 
 from reconciler.api.messages import JobRequest, Operation, Output, SpliceInfo, VideoSynthesis
 from reconciler.api.node import Bool, Node, Text
@@ -33,7 +32,7 @@ def _fields(model: type[BaseModel], *leave_out: str) -> dict[str, Any]:
     return {name: (field.annotation, field) for name, field in model.model_fields.items() if name not in leave_out}
 
 
-def _optional(annotation: Any, description: str) -> tuple[Any, FieldInfo]:
+def _optional(annotation: Any, description: str) -> tuple[Any, Any]:
     return (annotation | None, Field(None, description=description))
 
 
@@ -83,12 +82,12 @@ Entry: Final = create_model(
     key=_optional(Text, "The key of a row in its address, such as `{{ each.id }}`."),
 )
 
-Move: Final = create_model(
-    "Move",
-    __base__=Node,
-    __doc__="A renamed output.",
-    **{"from": (Text, Field(description="The old address.")), "to": (Text, Field(description="The new address."))},
-)
+_MOVE: Final[dict[str, Any]] = {
+    "from": (Text, Field(description="The old address.")),
+    "to": (Text, Field(description="The new address.")),
+}
+
+Move: Final = create_model("Move", __base__=Node, __doc__="A renamed output.", **_MOVE)
 
 Document: Final = create_model(
     "Manifest",

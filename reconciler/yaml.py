@@ -11,15 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import yaml_rs
 
 from reconciler.diagnostics import Diagnostic, Position, Severity
 from reconciler.errors import ManifestError
-
-if TYPE_CHECKING:
-    import yaml
 
 Path = tuple[str | int, ...]
 """Keys and indexes that lead to a node."""
@@ -31,8 +28,10 @@ MAX_ALIASED: Final = 100_000
 """Nodes that all aliases of a document may stand for together: a short text must not become a huge tree."""
 
 _EXCERPT_LENGTH: Final = 200
+_DEEP: Final = " " * 200
 _ABSENT: Final = object()
 _HUGE: Final = 10**30
+_SURROGATES: Final = range(0xD800, 0xE000)
 
 _SIGNS: Final = ("!", "&", "*", "?", "|", ">", "<", "%", "\n---", "\n...", "{:", "[:", ",:")
 """What the plain subset is without: tags, anchors, complex keys, block scalars, directives, several documents."""
@@ -42,10 +41,10 @@ _ODD: Final = tuple(
     for pattern in (
         r"_[0-9._eE+-]*(?:[ ,:\n\]}]|\Z)",  # numbers of other YAML editions: 1_000 …
         r"0[bBoOxX]",  # … 0b11, 0X1F
-        r"\A(?:---|\.\.\.)|\n[^\[{\n]*[\]}]",  # several documents; a flow collection over several lines
+        r"\n *[\]}]|\n[^ \n#-][^\n]*[\]}]",  # a flow collection over several lines, perhaps indented too little
+        r"- [ ]*- [ ]*- [ ]*- ",  # with the indentation in _is_plain: what nests so deep that yaml_rs would end the process
         r" :[^ ]",
         r":[,\]}]",
-        r"00000000|[1-9][0-9]{30}",
     )
 )
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -67,16 +66,19 @@ _ADVICE: Final = (
 )
 
 
+_Mark = tuple[int, int]
+"""Line and column, counted from 1."""
+
+
 class _Node:
     """A composed node: its value (scalar, list or dict of nodes), where it begins, how many nodes it stands for."""
 
-    __slots__ = ("column", "key_marks", "line", "size", "value")
+    __slots__ = ("key_marks", "mark", "size", "value")
 
-    def __init__(self, value: Any, mark: yaml.Mark) -> None:
+    def __init__(self, value: Any, mark: _Mark) -> None:
         self.value = value
-        self.line = mark.line + 1
-        self.column = mark.column + 1
-        self.key_marks: dict[str, tuple[int, int]] = {}
+        self.mark = mark
+        self.key_marks: dict[str, _Mark] = {}
         self.size = 1
 
 
@@ -87,6 +89,13 @@ class Document:
         self.source = source
         self.text = text
         self.data = data
+
+    @classmethod
+    def composed(cls, source: str, text: str) -> Document:
+        """Read the data from the composed nodes. Raises ManifestError."""
+        document = cls(source, text, None)
+        document.data = _plain_data(document._root)
+        return document
 
     @cached_property
     def _root(self) -> _Node:
@@ -103,18 +112,18 @@ class Document:
     def position(self, path: Sequence[str | int], *, on_key: bool = False) -> Position:
         """Return where the node under ``path`` stands (with ``on_key``, its key), or its nearest existing parent."""
         node = self._root
-        place = (node.line, node.column)
+        place = node.mark
         for depth, step in enumerate(path):
             if isinstance(node.value, dict) and step in node.value:
                 key, node = node.key_marks[str(step)], node.value[step]
                 last = depth == len(path) - 1 and not on_key
-                place = (node.line, node.column) if last else key
+                place = node.mark if last else key
             elif isinstance(node.value, list) and isinstance(step, int) and 0 <= step < len(node.value):
                 node = node.value[step]
-                place = (node.line, node.column)
+                place = node.mark
             else:
                 if depth and not isinstance(node.value, dict | list):
-                    place = (node.line, node.column)
+                    place = node.mark
                 break
         return Position(self.source, *place)
 
@@ -135,12 +144,10 @@ class Document:
 def lookup(data: Any, path: Sequence[str | int], default: Any = None) -> Any:
     """Return the value under ``path`` in plain data, or ``default``."""
     for step in path:
-        if isinstance(data, dict) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
-            data = data[step]
-        else:
+        inside = step in data if isinstance(data, dict) else isinstance(data, list) and step in range(len(data))
+        if not inside:
             return default
+        data = data[step]
     return data
 
 
@@ -185,9 +192,7 @@ def load(text: str, source: str) -> Document:
         else:
             if _is_ours(data):
                 return Document(source, text, data)
-    document = Document(source, text, None)
-    document.data = _plain_data(document._root)
-    return document
+    return Document.composed(source, text)
 
 
 def split_lines(text: str) -> list[str]:
@@ -206,17 +211,17 @@ def excerpt(lines: Sequence[str], position: Position) -> str | None:
 
 def _is_plain(text: str) -> bool:
     """Tell whether both parsers certainly read ``text`` alike. Cheap: this is done for every rendered layout."""
-    if not text.replace("\n", " ").isprintable() or any(sign in text for sign in _SIGNS):
+    if _DEEP in text or text.startswith(("---", "...")) or not text.replace("\n", " ").isprintable() or any(sign in text for sign in _SIGNS):
         return False
     return not any(pattern.search(text) for pattern in _ODD)
 
 
-def _is_ours(data: Any) -> bool:
-    """Tell whether all keys are strings and no number is longer than any that means something."""
+def _is_ours(data: Any, depth: int = MAX_DEPTH) -> bool:
+    """Tell whether all keys are strings, no number is longer than any that means something, and nothing too deep."""
     if isinstance(data, dict):
-        return all(type(key) is str and _is_ours(value) for key, value in data.items())
+        return depth > 0 and all(type(key) is str and _is_ours(value, depth - 1) for key, value in data.items())
     if isinstance(data, list):
-        return all(map(_is_ours, data))
+        return depth > 0 and all(_is_ours(item, depth - 1) for item in data)
     return not isinstance(data, int) or -_HUGE < data < _HUGE
 
 
@@ -232,163 +237,149 @@ class _Composer:
     """Builds the tree of nodes from libyaml's events, without recursion, and refuses what is not in the subset."""
 
     def __init__(self, source: str, text: str) -> None:
-        self.source = source
-        self.text = text
-        self.anchors: dict[str, _Node | None] = {}
-        self.open: list[tuple[_Node, str | None]] = []
-        self.keys: list[tuple[str, yaml.Mark] | None] = []
-        self.aliased = 0
-        self.root: _Node | None = None
+        import yaml  # here, because it takes longer than reading a manifest that has no problem
+
+        self._lib: Any = yaml
+        self._source = source
+        self._lines = split_lines(text)
+        self._text = text
+        self._anchors: dict[str, _Node | None] = {}
+        self._open: list[tuple[_Node, str | None]] = []
+        self._keys: list[str | None] = []
+        self._aliased = 0
+        self._root = _Node(None, (1, 1))
 
     def compose(self) -> _Node:
         """Return the root; an empty document is a null at the beginning."""
-        import yaml  # noqa: PLC0415 - 39 ms, and needed only when there is something to point at
-
-        if found := _FORBIDDEN.search(self.text):
+        if found := _FORBIDDEN.search(self._text):
             self._forbidden(found)
         documents = 0
         for event in self._events():
-            if isinstance(event, yaml.DocumentStartEvent):
+            if isinstance(event, self._lib.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.fail(event.start_mark, "a second document begins here", "write one document in each file")
-            elif isinstance(event, yaml.NodeEvent):
-                self._begin(event)
-            elif isinstance(event, yaml.CollectionEndEvent):
+                    self._fail(_mark(event), "a second document begins here", "write one document in each file")
+            elif isinstance(event, self._lib.CollectionEndEvent):
                 self._end()
-        return self.root or _Node(None, yaml.Mark(self.source, 0, 0, 0, None, 0))
+            elif isinstance(event, self._lib.NodeEvent):
+                self._begin(event)
+        return self._root
 
-    def fail(self, mark: yaml.Mark, summary: str, advice: str | None = None) -> NoReturn:
+    def _fail(self, mark: _Mark, summary: str, advice: str | None = None) -> NoReturn:
         """Raise the one problem that ends the reading."""
-        position = Position(self.source, mark.line + 1, mark.column + 1)
-        quoted = excerpt(split_lines(self.text), position)
-        raise ManifestError([Diagnostic("error", summary, position, quoted, advice)])
+        position = Position(self._source, *mark)
+        raise ManifestError([Diagnostic("error", summary, position, excerpt(self._lines, position), advice)])
 
     def _forbidden(self, found: re.Match[str]) -> NoReturn:
-        lines = split_lines(self.text[: found.start()])
-        position = Position(self.source, len(lines), len(lines[-1]) + 1)
+        before = split_lines(self._text[: found.start()])
         code = ord(found.group())
-        summary = f"the character U+{code:04X} is not allowed"
-        advice = (
-            "remove it"
-            if code > 0xFFFF or code in range(0xD800, 0xE000)
-            else f'remove it, or write "\\u{code:04X}" in double quotes'
-        )
-        raise ManifestError([Diagnostic("error", summary, position, excerpt(split_lines(self.text), position), advice)])
+        advice = "remove it" if code in _SURROGATES else f'remove it, or write "\\u{code:04X}" in double quotes'
+        self._fail((len(before), len(before[-1]) + 1), f"the character U+{code:04X} is not allowed", advice)
 
-    def _events(self) -> Iterator[yaml.Event]:
-        import yaml  # noqa: PLC0415 - as above
-
-        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    def _events(self) -> Iterator[Any]:
         try:
-            yield from yaml.parse(self.text, Loader=loader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            if mark is None or (error.context_mark and mark.line >= self.text.rstrip().count("\n") + 1):
-                mark = error.context_mark or mark
-            problem = str(error.problem or error.context or "not YAML")
+            yield from self._lib.parse(self._text, Loader=getattr(self._lib, "CBaseLoader", self._lib.BaseLoader))
+        except self._lib.MarkedYAMLError as error:
+            problem = str(error.problem or error.context or "it cannot be read")
             advice = next((text for sign, text in _ADVICE if sign in problem), None)
-            assert mark is not None
-            self.fail(mark, f"not valid YAML: {problem}", self._tab(mark) or advice)
+            mark = self._within(error)
+            indent = self._lines[mark[0] - 1].partition(self._lines[mark[0] - 1].strip() or "\n")[0]
+            if "\t" in indent:
+                advice = "indent with spaces: YAML does not allow tabs"
+            self._fail(mark, f"not valid YAML: {problem}", advice)
 
-    def _tab(self, mark: yaml.Mark) -> str | None:
-        line = split_lines(self.text)[mark.line : mark.line + 1]
-        indent = re.match(r"\s*", line[0]) if line else None
-        return "indent with spaces: YAML does not allow tabs" if indent and "\t" in indent.group() else None
+    def _within(self, error: Any) -> _Mark:
+        """Return where a problem is; one at the end of the text is where something unfinished began."""
+        last = len(split_lines(self._text.rstrip())) - 1
+        for mark in (error.problem_mark, error.context_mark):
+            if mark is not None and mark.line <= last:
+                return mark.line + 1, mark.column + 1
+        return last + 1, len(self._lines[last]) + 1
 
     def _begin(self, event: Any) -> None:
-        import yaml  # noqa: PLC0415 - as above
-
-        if isinstance(event, yaml.AliasEvent):
-            self._place(self._alias(event), event.start_mark)
-            return
-        if event.tag is not None:
-            self.fail(
-                event.start_mark,
-                f"the tag `{event.tag}` is not allowed",
-                "write a string in quotes, anything else plain",
-            )
-        if isinstance(event, yaml.ScalarEvent):
-            plain = event.style is None or event.style == ""
+        mark = _mark(event)
+        if isinstance(event, self._lib.AliasEvent):
             if self._expects_key():
-                self._key(event, plain=plain)
-                return
-            node = _Node(self._scalar(event) if plain else event.value, event.start_mark)
-            if event.anchor:
-                self.anchors[event.anchor] = node
-            self._place(node, event.start_mark)
-            return
-        if self._expects_key():
-            self.fail(event.start_mark, "a key must be a string", 'write a template in quotes: "{{ … }}"')
-        self._open(event, _Node({} if isinstance(event, yaml.MappingStartEvent) else [], event.start_mark))
+                self._fail(mark, "a key must be a string", "write the key itself instead of an alias")
+            self._put(self._alias(event.anchor, mark))
+        elif event.tag is not None:
+            advice = "write a text in quotes, anything else as it is"
+            self._fail(mark, f"the tag `{event.tag}` is not allowed", advice)
+        elif isinstance(event, self._lib.ScalarEvent):
+            self._scalar_event(event, mark)
+        elif self._expects_key():
+            self._fail(mark, "a key must be a string", 'write a template in quotes: "{{ … }}"')
+        else:
+            self._start(_Node({} if isinstance(event, self._lib.MappingStartEvent) else [], mark), event.anchor)
 
-    def _open(self, event: Any, node: _Node) -> None:
-        if len(self.open) >= MAX_DEPTH:
-            self.fail(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
-        if event.anchor:
-            self.anchors[event.anchor] = None  # known, but not complete: it must not contain itself
-        self.open.append((node, event.anchor))
-        self.keys.append(None)
+    def _start(self, node: _Node, anchor: str | None) -> None:
+        if len(self._open) >= MAX_DEPTH:
+            self._fail(node.mark, f"nested more than {MAX_DEPTH} levels deep")
+        if anchor:
+            self._anchors[anchor] = None  # known, but not complete: it must not contain itself
+        self._open.append((node, anchor))
+        self._keys.append(None)
 
     def _end(self) -> None:
-        node, anchor = self.open.pop()
-        self.keys.pop()
+        node, anchor = self._open.pop()
+        self._keys.pop()
         children = node.value.values() if isinstance(node.value, dict) else node.value
         node.size += sum(child.size for child in children)
         if anchor:
-            self.anchors[anchor] = node
-        self._place(node, None)
+            self._anchors[anchor] = node
+        self._put(node)
 
-    def _place(self, node: _Node, mark: yaml.Mark | None) -> None:
+    def _put(self, node: _Node) -> None:
         """Put a complete node into the collection that is open."""
-        if not self.open:
-            self.root = node
+        if not self._open:
+            self._root = node
             return
-        parent = self.open[-1][0]
-        if isinstance(parent.value, list):
-            parent.value.append(node)
-            return
-        key = self.keys[-1]
-        if key is None:
-            assert mark is not None
-            self.fail(mark, "a key must be a string", "write the key itself instead of an alias")
-        parent.value[key[0]] = node
-        self.keys[-1] = None
+        parent, key = self._open[-1][0].value, self._keys[-1]
+        if isinstance(parent, list):
+            parent.append(node)
+        else:
+            parent[key] = node
+            self._keys[-1] = None
 
     def _expects_key(self) -> bool:
-        return bool(self.open) and isinstance(self.open[-1][0].value, dict) and self.keys[-1] is None
+        return bool(self._open) and isinstance(self._open[-1][0].value, dict) and self._keys[-1] is None
 
-    def _key(self, event: Any, *, plain: bool) -> None:
-        mark, key = event.start_mark, event.value
+    def _scalar_event(self, event: Any, mark: _Mark) -> None:
+        value = event.value if event.style else self._scalar(event.value, mark)
+        if self._expects_key():
+            self._key(event.value, value, mark, plain=not event.style)
+            return
+        node = _Node(value, mark)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        self._put(node)
+
+    def _key(self, key: str, value: Any, mark: _Mark, *, plain: bool) -> None:
         if plain and key == "<<":
-            self.fail(
-                mark, "merge keys (`<<`) are not part of YAML 1.2", "write the keys out, or put them under `defaults`"
-            )
-        if plain and not isinstance(self._scalar(event), str):
-            self.fail(mark, f"the key `{key}` is not a string", f'write it in quotes: "{key}"')
-        parent = self.open[-1][0]
+            advice = "write the keys out, or put them under `defaults`"
+            self._fail(mark, "merge keys (`<<`) are not part of YAML 1.2", advice)
+        if not isinstance(value, str):
+            self._fail(mark, f"the key `{key}` is not a text", f'write it in quotes: "{key}"')
+        parent = self._open[-1][0]
         if key in parent.value:
             line = parent.key_marks[key][0]
-            self.fail(mark, f"the key `{key}` is already there, in line {line}", "remove one of the two")
-        parent.key_marks[key] = (mark.line + 1, mark.column + 1)
-        self.keys[-1] = (key, mark)
+            self._fail(mark, f"the key `{key}` is already there, in line {line}", "remove one of the two")
+        parent.key_marks[key] = mark
+        self._keys[-1] = key
 
-    def _alias(self, event: Any) -> _Node:
-        if event.anchor not in self.anchors:
-            self.fail(
-                event.start_mark, f"the anchor `&{event.anchor}` does not exist", "name an anchor that stands above"
-            )
-        node = self.anchors[event.anchor]
+    def _alias(self, anchor: Any, mark: _Mark) -> _Node:
+        if anchor not in self._anchors:
+            self._fail(mark, f"the anchor `&{anchor}` does not exist", "name an anchor that stands above")
+        node = self._anchors[anchor]
         if node is None:
-            self.fail(event.start_mark, f"`&{event.anchor}` contains itself")
-        self.aliased += node.size
-        if self.aliased > MAX_ALIASED:
-            self.fail(event.start_mark, f"the aliases stand for more than {MAX_ALIASED:,} nodes")
+            self._fail(mark, f"`&{anchor}` contains itself")
+        self._aliased += node.size
+        if self._aliased > MAX_ALIASED:
+            self._fail(mark, f"the aliases stand for more than {MAX_ALIASED:,} nodes")
         return node
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, text: str, mark: _Mark) -> Any:
         """Read a plain scalar by the core schema of YAML 1.2 (§10.3.2)."""
-        text: str = event.value
         if text in _NULL:
             return None
         if text in _BOOL:
@@ -396,10 +387,14 @@ class _Composer:
         if _INT.fullmatch(text):
             number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)) if len(text) < 100 else _HUGE
             if not -_HUGE < number < _HUGE:
-                self.fail(event.start_mark, "the number is too long", "write a text in quotes")
+                self._fail(mark, "the number is too long", "write a text in quotes")
             return number
         if _FLOAT.fullmatch(text):
             return float(text)
         if _INF_NAN.fullmatch(text):
             return float(text.replace(".", ""))
         return text
+
+
+def _mark(event: Any) -> _Mark:
+    return event.start_mark.line + 1, event.start_mark.column + 1

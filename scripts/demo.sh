@@ -18,11 +18,11 @@ run reconciler -C "$folder" apply --yes
 say "4. Once more: nothing happens"
 run reconciler -C "$folder" apply --yes
 
-manifest=$folder/manifests/demo.yaml
-if grep -q 'x: 320, width: 320' "$manifest"; then from='x: 320, width: 320' to='x: 400, width: 240'
-else from='x: 400, width: 240' to='x: 320, width: 320'; fi
-say "5. Change one line: $from → $to"
-sed "s/$from/$to/" "$manifest" > "$manifest.new" && mv "$manifest.new" "$manifest"
+rows=$folder/data/lessons.csv
+if grep -q '^zoom.*bottom-right' "$rows"; then from=bottom-right to=bottom-left; else from=bottom-left to=bottom-right; fi
+say "5. Change one line: the small picture of lesson zoom goes from $from to $to"
+sed "/^zoom/s/$from/$to/" "$rows" > "$rows.new" && mv "$rows.new" "$rows"
+run reconciler -C "$folder" plan
 run reconciler -C "$folder" apply --yes
 
 say "6. What there is now"
@@ -30,7 +30,7 @@ run reconciler -C "$folder" status
 
 say "The videos are in $folder/buckets/demo-1250000000/output/"
 cat <<EOT
-Play them, edit $manifest, and go on:
+Play them, edit $folder/manifests/demo.yaml, and go on:
 
     . .venv/bin/activate
     reconciler -C $folder plan

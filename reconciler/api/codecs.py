@@ -5,7 +5,7 @@ Source: reference/video-synthesis.md §2.4.2 to §2.4.4. No checks here; those a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -106,17 +106,19 @@ SAMPLE_FORMATS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
+_CODEC_NAMES: Final = MappingProxyType({name.lower(): name for name in (*VIDEO_CODECS, *AUDIO_CODECS)})
+_CONTAINER_NAMES: Final = MappingProxyType({name.lower(): name for name in CONTAINERS})
 _SUFFIXES: Final[Mapping[str, str]] = MappingProxyType({"hls": "m3u8", "dash": "mpd"})
 
 
 def canonical_codec(name: str) -> str:
     """Return a codec's name as the documents spell it, whatever its case; an unknown name comes back as it is."""
-    return _spelled(name, (*VIDEO_CODECS, *AUDIO_CODECS))
+    return _CODEC_NAMES.get(name.strip().lower(), name)
 
 
 def canonical_format(name: str) -> str:
     """Return a container's name as the documents spell it, whatever its case; an unknown one comes back as it is."""
-    return _spelled(name, CONTAINERS)
+    return _CONTAINER_NAMES.get(name.strip().lower(), name)
 
 
 def default_video_codec(container: str) -> str | None:
@@ -135,8 +137,3 @@ def extension(container: str) -> str:
     """Return the file suffix of a container: ``m3u8`` for hls, ``mpd`` for dash, else its own name."""
     name = canonical_format(container)
     return _SUFFIXES.get(name, name)
-
-
-def _spelled(name: str, known: Iterable[str]) -> str:
-    folded = name.strip().lower()
-    return next((word for word in known if word.lower() == folded), name)

@@ -67,6 +67,7 @@ WILDCARDS: Final = ("ext", "jobid")
 _JOB_LEVEL: Final = Range(0, 2)
 _WILDCARD: Final = re.compile(r"\$\{([^{}]*)\}")
 _NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+_VIDEO_SUFFIXES: Final = frozenset(map(extension, codecs.VIDEO_CONTAINERS))
 _CALL_BACK_TYPES: Final = ("Url", "TDMQ", "Kafka")
 _MQ_REGIONS: Final = ("sh", "bj", "gz", "cd", "hk")
 
@@ -237,7 +238,7 @@ def _suffix(key: str, container: str | None) -> Iterator[Violation]:
     found = key.rpartition(".")[2].lower()
     if name not in codecs.CONTAINERS or found == codecs.extension(name):
         return
-    if found in {codecs.extension(known) for known in codecs.VIDEO_CONTAINERS}:
+    if found in _VIDEO_SUFFIXES:
         yield warning((), f"{show(key)} ends in .{found}, but the container is {name}", "write ${ext} as the suffix")
 
 

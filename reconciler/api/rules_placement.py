@@ -16,6 +16,7 @@ SIDE: Final = Range(2, 16384, "px")
 """A source's width or height: below 2 nothing is left after rounding to even, above it FFmpeg refuses the picture."""
 
 OFFSET: Final = Range(-16384, 16384, "px")
+_EDGE: Final = {"x": "left", "y": "upper"}
 
 
 class Box(NamedTuple):
@@ -87,13 +88,12 @@ def _outside(info: SpliceInfo, canvas: tuple[int, int]) -> Iterator[Violation]:
     size = "×".join(map(str, canvas))
     for key, extent, limit in (("x", info.width, canvas[0]), ("y", info.height, canvas[1])):
         start = getattr(info, key) or 0
+        if start not in OFFSET:
+            return
         if start >= limit or (extent is not None and extent > 0 and start + extent <= 0):
             message = f"{start} puts the source wholly outside the canvas of {size}"
             yield warning((key,), message, f"`{key}` counts pixels from the canvas's {_EDGE[key]} edge")
             return
-
-
-_EDGE: Final = {"x": "left", "y": "upper"}
 
 
 def _box(info: SpliceInfo, canvas: tuple[int, int] | None) -> Box | None:

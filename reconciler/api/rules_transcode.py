@@ -101,9 +101,9 @@ def _streams(node: Transcode, *, composition: bool) -> Iterator[Violation]:
 
 def _canvas(video: Video) -> Iterator[Violation]:
     for key in ("width", "height"):
-        yield from required(video, key, "video_synthesis needs the size of its canvas", f"write {key}: 720, say")
+        yield from required(video, key, "a composition needs the size of its canvas", f"write {key}: 720, say")
     if video.remove:
-        yield error(("remove",), "true drops the picture that video_synthesis composes", "leave it out")
+        yield error(("remove",), "true drops the composed picture", "leave it out")
 
 
 # Container.

@@ -170,12 +170,12 @@ def _inside(path: Path, spots: Collection[Path]) -> bool:
 def _defects(node: Node, skip: Collection[str] = ()) -> Iterator[Violation]:
     for key, field in type(node).model_fields.items():
         value = getattr(node, key)
-        if value is None or key in skip:
+        if key in skip:
             continue
         if isinstance(value, tuple):
             for index, item in enumerate(value):
                 yield from under(_item_defects(item, key, needed=True), key, index)
-        else:
+        elif isinstance(value, str | Node):
             yield from under(_item_defects(value, key, needed=field.is_required()), key)
 
 

@@ -39,11 +39,14 @@ def open_project(options: Globals) -> Project:
     )
 
 
-def shipped(name: str) -> Path:
-    """Return a folder that ships with the package: inside the wheel, or beside the package in a checkout."""
+def shipped(name: str, within: str = "") -> Path:
+    """Return a file or folder that ships with the package.
+
+    In a wheel it lies inside the package (below ``within``, when given), in a checkout beside it.
+    """
     package = Path(__file__).parent.parent
-    inside = package / name
-    return inside if inside.is_dir() else package.parent / name
+    inside = package / within / name
+    return inside if inside.exists() else package.parent / name
 
 
 # Desired state.

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from reconciler.diagnostics import Diagnostic
-from reconciler.plan import Action, Kind, Plan
 
-_SIGNS: Final[Mapping[Kind, tuple[str, str]]] = {
+if TYPE_CHECKING:
+    from reconciler.changes import Change
+    from reconciler.plan import Action, Kind, Plan
+
+_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "create": ("+", "green"),
     "replace": ("~", "yellow"),
     "reuse": ("=", "cyan"),
@@ -121,25 +124,40 @@ def validation_data(outputs: int, diagnostics: Sequence[Diagnostic]) -> dict[str
 def plan_text(plan: Plan, *, everything: bool = False) -> str:
     """Return a plan as a person reads it: one block for every action, then the line that counts them."""
     shown = plan.actions if everything else plan.pending
-    width = max((len(action.address) for action in shown), default=0)
-    lines = [line for action in shown for line in _action_lines(action, min(width, 40))]
+    widths = _width(action.address for action in shown), _width(action.object for action in shown)
+    lines = [line for action in shown for line in _action_lines(action, widths)]
     lines += [f"  {click.style('→', fg='cyan')} {old} is now {new}" for old, new in sorted(plan.moves.items())]
     return "\n".join([*lines, *([""] if lines else []), summary_line(plan)])
 
 
-def _action_lines(action: Action, width: int) -> list[str]:
+def _width(texts: Iterable[str]) -> int:
+    """Return the width of a column: its longest text, but no more than leaves room for the next."""
+    return min(max(map(len, texts), default=0), 40)
+
+
+def _action_lines(action: Action, widths: tuple[int, int]) -> list[str]:
+    """Return one line for an action, and one more for each field that changed."""
     sign, color = _SIGNS[action.kind]
     head = click.style(f"{sign} {action.kind:<8}", fg=color, bold=True)
-    reason = click.style(action.reason, dim=action.kind == "none")
-    lines = [f"  {head} {action.address:<{width}}  {action.object}", f"  {'':<11}{reason}"]
-    changes = action.changes if len(action.changes) > 1 else ()
-    lines += [
-        f"  {'':<13}{change.path}: {value_text(change.before)} → {value_text(change.after)}"
-        for change in changes[:_CHANGES_SHOWN]
-    ]
-    if len(changes) > _CHANGES_SHOWN:
-        lines.append(f"  {'':<13}and {len(changes) - _CHANGES_SHOWN} more fields")
-    return lines
+    line = f"  {head} {action.address:<{widths[0]}}  {action.object:<{widths[1]}}"
+    if not action.changes:
+        return [f"{line}  {click.style(action.reason, dim=True)}"]
+    shown = [f"{change.path}: {_before(change)}{_after(change)}" for change in action.changes[:_CHANGES_SHOWN]]
+    if len(action.changes) == 1:
+        shown = [action.reason]
+    elif len(action.changes) > _CHANGES_SHOWN:
+        shown.append(f"and {len(action.changes) - _CHANGES_SHOWN} more fields")
+    return [line.rstrip(), *(f"{'':<13}{text}" for text in shown)]
+
+
+def _before(change: Change) -> str:
+    return value_text(change.before)
+
+
+def _after(change: Change) -> str:
+    """An input that is still to be made has no ETag yet."""
+    pending = change.after is None and change.path.startswith("inputs.")
+    return " → made anew" if pending else f" → {value_text(change.after)}"
 
 
 def value_text(value: Any) -> str:

@@ -50,7 +50,7 @@ class Declaration:
     ) -> Diagnostic:
         """Make a diagnostic that points at a node of the entry, or at its nearest existing parent."""
         at = self.place(path)
-        return self.manifest.diagnostic(severity, at, summary, advice, on_key=on_key or len(at) == 2)  # noqa: PLR2004 - the entry itself
+        return self.manifest.diagnostic(severity, at, summary, advice, on_key=on_key or len(at) == 2)
 
 
 def declare(manifest: Manifest, name: str, report: Callable[[Diagnostic], None]) -> Declaration:

@@ -114,9 +114,7 @@ class Instances:
             return ()
         return [{"key": value, "value": value} for value in values]
 
-    def _keyed(
-        self, declaration: Declaration, rows: Rows, eachs: Sequence[Mapping[str, Any]]
-    ) -> Iterator[Instance]:
+    def _keyed(self, declaration: Declaration, rows: Rows, eachs: Sequence[Mapping[str, Any]]) -> Iterator[Instance]:
         key_of = self._key(declaration, eachs)
         if key_of is None:
             return
@@ -143,9 +141,7 @@ class Instances:
 
         self._problems.row((declaration.name, path), where, error.summary, make)
 
-    def _key(
-        self, declaration: Declaration, eachs: Sequence[Mapping[str, Any]]
-    ) -> Callable[[Names], Any] | None:
+    def _key(self, declaration: Declaration, eachs: Sequence[Mapping[str, Any]]) -> Callable[[Names], Any] | None:
         text = declaration.data.get("key")
         if text is None:
             if eachs and "value" not in eachs[0]:

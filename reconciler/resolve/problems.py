@@ -51,7 +51,8 @@ class Problems:
     def add(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take problems that concern no row."""
         for problem in diagnostics:
-            self.row((problem.severity, problem.summary, problem.position), problem.subject, problem.summary, lambda p=problem: p)
+            place = (problem.severity, problem.summary, problem.position)
+            self.row(place, problem.subject, problem.summary, constant(problem))
 
     def row(self, place: Hashable, subject: str | None, summary: str, make: Callable[[], Diagnostic]) -> None:
         """Take a problem of one output. ``place`` is the same for every row that has it; ``make`` is called rarely."""
@@ -71,12 +72,19 @@ class Problems:
     @property
     def errors(self) -> bool:
         """Whether anything must be put right."""
-        return any(problem.severity == "error" for group in self._groups.values() for problem, _ in group.found.values())
+        return any(
+            problem.severity == "error" for group in self._groups.values() for problem, _ in group.found.values()
+        )
 
     def diagnostics(self) -> list[Diagnostic]:
         """Return everything in reading order: by file, line and column."""
         listed = [problem for group in self._groups.values() for problem in _diagnostics(group)]
         return sorted(listed, key=lambda p: (p.position is None, p.position, p.summary) if p.position else (True,))
+
+
+def constant(problem: Diagnostic) -> Callable[[], Diagnostic]:
+    """Return a function that makes a diagnostic which is there already."""
+    return lambda: problem
 
 
 def _diagnostics(group: _Group) -> Iterable[Diagnostic]:

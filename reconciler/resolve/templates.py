@@ -22,7 +22,7 @@ from reconciler.resolve.problems import Problems, type_problems
 from reconciler.resolve.values import Compiler, Failures
 from reconciler.yaml import Path
 
-T = TypeVar("T", Transcode, Watermark)
+T = TypeVar("T", bound=Node)
 
 TRANSCODE: Final = "transcode_templates"
 WATERMARK: Final = "watermark_templates"
@@ -60,7 +60,11 @@ def find(templates: Mapping[str, Template[T]], name: object, section: str) -> Te
     if not isinstance(name, str):
         raise ExpressionError("the name of a template must be a text")
     if name not in templates:
-        advice = did_you_mean(name, templates) or known_words(sorted(templates)) if templates else f"declare it under `{section}`"
+        advice = (
+            did_you_mean(name, templates) or known_words(sorted(templates))
+            if templates
+            else f"declare it under `{section}`"
+        )
         raise ExpressionError(f"there is no `{name}` under `{section}`", advice)
     return templates[name]
 
@@ -94,7 +98,7 @@ class _Reader:
             first[name] = manifest
             yield name, self._template(manifest, path, data, model, check)
 
-    def _template(  # noqa: PLR0913 - a node, its place, its type and its rules
+    def _template(
         self,
         manifest: Manifest,
         path: Path,
@@ -120,11 +124,13 @@ class _Reader:
         try:
             return validated(model, data)
         except ValidationError as error:
-            for problem in type_problems(model, error.errors(include_url=False)):
-                if not problem.unknown:  # the manifest has reported it
-                    at = (*path, *problem.path)
-                    self._problems.add([manifest.diagnostic("error", at, problem.summary, problem.advice)])
-            return None
+            found = type_problems(model, error.errors(include_url=False))
+        self._problems.add(
+            manifest.diagnostic("error", (*path, *problem.path), problem.summary, problem.advice)
+            for problem in found
+            if not problem.unknown  # the manifest has reported it
+        )
+        return None
 
     def _checked(
         self, manifest: Manifest, path: Path, violations: Iterable[rules.Violation]
@@ -132,15 +138,11 @@ class _Reader:
         reported = set()
         for violation in violations:
             at = (*path, *violation.path)
-            problem = manifest.diagnostic(violation.severity, at, violation.message, violation.advice)
-            self._problems.add([problem])
+            self._problems.add([manifest.diagnostic(violation.severity, at, violation.message, violation.advice)])
             reported.add((violation.path, violation.message))
         return frozenset(reported)
 
 
-N = TypeVar("N", bound=Node)
-
-
-def validated(model: type[N], data: Any) -> N:
+def validated(model: type[T], data: Any) -> T:
     """Read a node from plain data under manifest keys, in which every key counts. Raises ValidationError."""
     return model.model_validate(data, extra="forbid")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,9 +44,9 @@ class Compiler:
     def value(self, data: Any, path: Path, failures: Failures) -> Value:
         """Compile a node and all below it. What fails already now is put into ``failures``."""
         if isinstance(data, dict):
-            return _mapping({key: self.value(value, (*path, key), failures) for key, value in data.items()})
+            return _mapping(data, {key: self.value(value, (*path, key), failures) for key, value in data.items()})
         if isinstance(data, list):
-            return _list([self.value(item, (*path, index), failures) for index, item in enumerate(data)])
+            return _list(data, [self.value(item, (*path, index), failures) for index, item in enumerate(data)])
         if is_template(data):
             return self._text(data, path, failures)
         return Value(data)
@@ -69,11 +70,11 @@ class Compiler:
         return Value(build=build)
 
 
-def _mapping(items: Mapping[str, Value]) -> Value:
+def _mapping(data: dict[str, Any], items: Mapping[str, Value]) -> Value:
     constants = {key: value.constant for key, value in items.items()}
     builders = [(key, value.build) for key, value in items.items() if value.build is not None]
     if not builders:
-        return Value(constants)
+        return Value(data if all(constants[key] is data[key] for key in data) else constants)
 
     def build(names: Names, failures: Failures) -> dict[str, Any]:
         made = constants.copy()
@@ -84,11 +85,11 @@ def _mapping(items: Mapping[str, Value]) -> Value:
     return Value(build=build)
 
 
-def _list(items: list[Value]) -> Value:
+def _list(data: list[Any], items: list[Value]) -> Value:
     constants = [value.constant for value in items]
     builders = [(index, value.build) for index, value in enumerate(items) if value.build is not None]
     if not builders:
-        return Value(constants)
+        return Value(data if all(map(operator.is_, constants, data)) else constants)
 
     def build(names: Names, failures: Failures) -> list[Any]:
         made = constants.copy()

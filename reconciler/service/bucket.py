@@ -334,11 +334,16 @@ class Buckets:
 
 def _open(path: Path, key: str) -> BinaryIO:
     try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        return open(path, "rb", opener=_without_following)
     except FileNotFoundError:
         raise _no_such_key(key) from None
     except PermissionError:
         raise RefusedError("AccessDenied", f"the service may not read the file of `{key}`") from None
+
+
+def _without_following(path: str, flags: int) -> int:
+    """Open neither what a link leads to, should it have become one just now, nor wait for the writer of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _digest_file(file: BinaryIO) -> tuple[Stamp, Facts]:

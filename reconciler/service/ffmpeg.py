@@ -59,7 +59,6 @@ _LINE_LIMIT: Final = 64 * 1024
 _AFTERMATH: Final = re.compile(r"Task finished with error|Terminating thread with return|Last message repeated|^\s*$")
 _POINTER: Final = re.compile(r" @ 0x[0-9a-f]+")
 _INPUT: Final = re.compile(r"\[(?:in|vist|aist)#(\d+)[^\]]*\]")
-_SOURCE_TROUBLE: Final = re.compile(r"\[(?:in|vist|aist)#|\[dec:|Error opening input")
 _FULL: Final = re.compile("No space left on device")
 _CUT_OFF: Final = re.compile("File ended prematurely")
 """The one damage that FFmpeg reports without failing: a matroska file that was cut off."""
@@ -183,6 +182,11 @@ class _Words:
     def add(self, line: str) -> None:
         self._lines.append(line)
 
+    def blamed(self) -> list[str]:
+        """Return the sources that FFmpeg had trouble with."""
+        numbers = [int(number) for line in self._lines for number in _INPUT.findall(line)]
+        return [self._names[number] for number in sorted(set(numbers))]
+
     def mention(self, pattern: re.Pattern[str]) -> bool:
         return any(pattern.search(line) for line in self._lines)
 
@@ -290,12 +294,13 @@ def _judge(status: int, *, ended: bool, words: _Words) -> None:
         raise RenderError(words.after("FFmpeg could not be started"), advice=_ADVICE)
     if number := _signal_of(status):
         raise RenderFailed("InternalError", words.after(f"FFmpeg was killed by signal {number}"))
+    blamed = ", ".join(words.blamed())
     if status or not ended:
-        theirs = words.mention(_SOURCE_TROUBLE) and not words.mention(_FULL)
-        code = "InvalidSource" if theirs else "InternalError"
-        raise RenderFailed(code, words.after(f"FFmpeg failed with status {status}"))
+        if blamed and not words.mention(_FULL):
+            raise RenderFailed("InvalidSource", words.after(f"FFmpeg cannot decode {blamed}"))
+        raise RenderFailed("InternalError", words.after(f"FFmpeg failed with status {status}"))
     if words.mention(_CUT_OFF):
-        raise RenderFailed("InvalidSource", words.after("a source is incomplete"))
+        raise RenderFailed("InvalidSource", words.after(f"{blamed} is incomplete"))
 
 
 def _signal_of(status: int) -> int | None:

@@ -121,8 +121,9 @@ def sound(tracks: Sequence[tuple[int, AudioTrack]], samplerate: int, channels: i
     mixed = []
     if len(tracks) > 1:  # normalize would change the level whenever a source ends; the limiter takes what clips
         mixed = [f"amix=inputs={len(tracks)}:duration=longest:normalize=0", "alimiter=limit=0.98:level=0:latency=1"]
-    start, end = float(span.first / span.rate), float(span.end / span.rate)
-    cut = ["apad", f"atrim=start={start:.6f}:end={end:.6f}", "asetpts=PTS-STARTPTS"]
+    start, end = (f"{float(frame / span.rate):.6f}" for frame in (span.first, span.end))
+    # Padding has an end of its own: an endless apad lets FFmpeg 9 spin for ever now and then.
+    cut = [f"apad=whole_dur={end}", f"atrim=start={start}:end={end}", "asetpts=PTS-STARTPTS"]
     labels = "".join(f"[sound{position}]" for position in range(len(tracks)))
     return [*chains, labels + ",".join([*mixed, *cut]) + SOUND]
 
@@ -196,7 +197,7 @@ def _painted(base: str, layer: Layer, number: int, samples: str) -> str:
 
 def _cut(span: Span) -> list[str]:
     """Keep exactly the frames of the span; the last picture is held where every source has ended before."""
-    hold = "tpad=stop=-1:stop_mode=clone"
+    hold = f"tpad=stop={span.end}:stop_mode=clone"
     if not span.first:
         return [hold, f"trim=end_frame={span.end}"]
     return [hold, f"trim=start_frame={span.first}:end_frame={span.end}", "setpts=PTS-STARTPTS"]

@@ -11,6 +11,7 @@ import base64
 import binascii
 import html
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
 from urllib.parse import quote
@@ -111,23 +112,21 @@ async def _put(request: Request, bucket: Bucket, key: str) -> Response:
 
 
 async def _get(request: Request, bucket: Bucket, key: str) -> Response:
+    replaced = _replaced(request)
     info, file = await bucket.open(key)
-    try:
+    with ExitStack() as stack:
+        stack.callback(file.close)
         if conditions.not_modified(request.headers, info.etag, info.modified):
-            file.close()
             return Response(304, headers=_identity(info))
         wanted = conditions.byte_range(request.headers, info.etag, info.stamp.size)
-    except BaseException:
-        file.close()
-        raise
-    part = range(info.stamp.size) if wanted is None else wanted
-    headers = _headers(info) | _replaced(request)
-    if wanted is not None:
-        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{info.stamp.size}"
-    if request.method == "HEAD":
-        file.close()
-        return Response(206 if wanted else 200, b"", headers, length=len(part))
-    return Response(206 if wanted else 200, _stream(file, part), headers, length=len(part))
+        part = range(info.stamp.size) if wanted is None else wanted
+        headers = _headers(info) | replaced
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{info.stamp.size}"
+        if request.method == "HEAD":
+            return Response(206 if wanted else 200, b"", headers, length=len(part))
+        stack.pop_all()  # the stream closes the file
+        return Response(206 if wanted else 200, _stream(file, part), headers, length=len(part))
 
 
 async def _stream(file: BinaryIO, part: range) -> AsyncGenerator[bytes, None]:

@@ -156,6 +156,8 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
     try:
         with av.open(f"file:{path.absolute()}", "r", options=options, metadata_errors="replace") as container:
             yield container
+    except av.error.ArgumentError:  # what a format outside the whitelist comes to
+        raise ProbeError(f"is not in a format that is read here ({', '.join(DEMUXERS)})") from None
     except av.FFmpegError as error:
         raise ProbeError(f"is not a video that can be read: {error.strerror}") from None
 

@@ -16,8 +16,12 @@ from typing import Final
 
 from reconciler.service.database import Database
 
-MAX_ATTEMPTS: Final = 5
-"""How often a job is begun when its worker dies each time. Most workers die for other reasons than the job."""
+MAX_ATTEMPTS: Final = 10
+"""How often a job is begun when its worker dies each time before the first progress.
+
+Sources are probed in the worker's own process, so a job can kill it there; later it only has FFmpeg die. Most workers
+die of something else – a person, the machine – and then the job is not to blame.
+"""
 
 _UUID_EPOCH: Final = 0x01B21DD213814000
 """Hundreds of nanoseconds from 1582-10-15, where version-1 UUIDs begin, to 1970."""
@@ -66,10 +70,11 @@ _RELEASE: Final = """
 _GIVE_UP: Final = """
     UPDATE job SET state = 'Failed', ended_at = :now, code = 'InternalError',
                    message = 'the service died ' || attempt || ' times while it made this job; submit it again to retry'
-    WHERE state = 'Running' AND attempt >= :attempts RETURNING id
+    WHERE state = 'Running' AND progress = 0 AND attempt >= :attempts RETURNING id
 """
 _RESCUE: Final = """
-    UPDATE job SET state = 'Submitted', started_at = NULL, progress = 0 WHERE state = 'Running' RETURNING id
+    UPDATE job SET state = 'Submitted', attempt = iif(progress = 0, attempt, 0), started_at = NULL, progress = 0
+    WHERE state = 'Running' RETURNING id
 """
 
 

@@ -181,11 +181,9 @@ def _span(video: Video, interval: TimeInterval | None, probes: Sequence[Probe], 
     length = max(_source_length(probe, audible=audible) for probe in probes)
     total = max(1, _frames(length, rate))
     first = _frames(float(interval.start or 0), rate) if interval else 0
-    if first >= total:
-        message = (
-            f"transcode.time_interval.start is {first / rate:g} s, but the composed video lasts {total / rate:g} s"
-        )
-        raise RenderFailed("InvalidArgument", message)
+    if interval and first >= total:
+        lasts = f"the composed video lasts {float(total / rate):g} s"
+        raise RenderFailed("InvalidArgument", f"transcode.time_interval.start is {interval.start} s, but {lasts}")
     if interval is None or not interval.duration:  # 0, as everywhere in the vendor's samples, is nothing said
         return Span(rate, first, total - first)
     return Span(rate, first, min(max(1, _frames(float(interval.duration), rate)), total - first))

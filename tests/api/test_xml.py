@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import types
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
@@ -61,6 +62,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     return SCALARS[annotation] if annotation in SCALARS else nodes(annotation)
 
 
+@cache
 def nodes(model: type[Node]) -> st.SearchStrategy[Any]:
     """Return a strategy for messages of a class, none of whose nodes is empty: the API reads those as absent."""
 
@@ -74,19 +76,19 @@ def nodes(model: type[Node]) -> st.SearchStrategy[Any]:
     return st.deferred(build)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(nodes(JobRequest))
 def test_any_request_survives_xml(request: JobRequest) -> None:
     assert xml.read(JobRequest, xml.write(request, "Request"), "Request") == request
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(nodes(JobRequest))
 def test_any_request_survives_manifest_keys(request: JobRequest) -> None:
     assert JobRequest.model_validate(request.plain(), extra="forbid") == request
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(nodes(JobsReply))
 def test_any_reply_survives_xml(reply: JobsReply) -> None:
     assert xml.read(JobsReply, xml.write(reply, "Response"), "Response") == reply

@@ -49,7 +49,7 @@ class Films:
         options: Sequence[str] = (),
     ) -> Path:
         """One colour for some seconds, with a tone of some Hz or without sound."""
-        key = "-".join([colour, size, rate, str(seconds), str(tone), filters, *options])
+        key = "-".join([colour, size, rate, str(seconds), str(tone), suffix, filters, *options])
         if key not in self.made:
             path = self.folder / f"{len(self.made)}.{suffix}"
             picture = ["-f", "lavfi", "-i", f"color=c={colour}:s={size}:r={rate}:d={seconds}"]

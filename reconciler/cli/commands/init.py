@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from reconciler.cli import Globals
 
 CLIPS: Final = {
-    "pattern.mp4": ("testsrc2=size=640x360:rate=30:duration=5", "sine=frequency=440:duration=5"),
-    "clock.mp4": ("testsrc=size=640x360:rate=25:duration=5", "sine=frequency=660:duration=5"),
+    "fractal.mp4": ("mandelbrot=size=640x360:rate=30", "sine=frequency=440:duration=5"),
+    "clock.mp4": ("testsrc2=size=640x360:rate=25", "sine=frequency=660:duration=5"),
 }
 """The sample clips that are made here: picture and sound, as FFmpeg's own test sources."""
 
-_IGNORED: Final = "# What reconciler makes. reconciler.lock is committed: it records what was made.\n.reconciler/\nbuckets/\n"
+_IGNORED: Final = (
+    "# What reconciler makes. reconciler.lock is committed: it records what was made.\n.reconciler/\nbuckets/\n"
+)
 _SAMPLE: Final = "big-buck-bunny.mp4"
 
 
@@ -50,10 +52,9 @@ def command(options: Globals, folder: Path | None) -> int:
 
 def _write(root: Path) -> Iterator[Path]:
     """Write what is missing, and yield each file that was written."""
-    starter = session.shipped("starter/reconciler.yaml").parent
-    yield from _copy(starter / "reconciler.yaml", root / "reconciler.yaml")
+    yield from _copy(session.shipped("reconciler.yaml", "starter"), root / "reconciler.yaml")
     for name in ("manifests", "data"):
-        yield from _copy_folder(starter / name, root / name)
+        yield from _copy_folder(session.shipped(name, "starter"), root / name)
     yield from _copy_folder(session.shipped("templates"), root / "templates")
     yield from _ignore(root / ".gitignore")
     clips = root / "buckets" / "demo-1250000000" / "input"
@@ -91,8 +92,8 @@ def _make_clip(target: Path, picture: str, sound: str) -> None:
     command = [
         str(locate(os.environ).path), "-v", "error", "-nostdin", "-y",
         "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound,
-        "-c:v", "libx264", "-preset", "veryfast", "-crf", "28", "-pix_fmt", "yuv420p", "-threads", "2",
-        "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-shortest",
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "30", "-pix_fmt", "yuv420p", "-threads", "2",
+        "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-t", "5",
         "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-f", "mp4", f"file:{partial}",
     ]  # fmt: skip
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from reconciler.service import keys
+from reconciler.service.refused import RefusedError
+
+IMPOSSIBLE = {
+    "": ("InvalidObjectName", "empty segment"),
+    "/a": ("InvalidObjectName", "empty segment"),
+    "a/": ("InvalidObjectName", "empty segment"),
+    "a//b": ("InvalidObjectName", "empty segment"),
+    "..": ("InvalidObjectName", "`.` or `..`"),
+    "a/../b": ("InvalidObjectName", "`.` or `..`"),
+    "./a": ("InvalidObjectName", "`.` or `..`"),
+    "a\0b": ("InvalidObjectName", "XML cannot carry"),
+    "a\x1bb": ("InvalidObjectName", "XML cannot carry"),
+    "a\ud800": ("InvalidObjectName", "XML cannot carry"),
+    "in/.reconciler-7.partial": ("InvalidObjectName", "the service's own"),
+    ".reconciler-7.partial/in": ("InvalidObjectName", "the service's own"),
+    "x" * 256: ("KeyTooLong", "255 bytes"),
+    "é" * 128: ("KeyTooLong", "255 bytes"),
+    "/".join(["x" * 200] * 5): ("KeyTooLong", "850 bytes"),
+}
+
+
+@pytest.mark.parametrize("key", IMPOSSIBLE)
+def test_a_key_that_cannot_be_is_refused_with_the_reason(key: str) -> None:
+    code, reason = IMPOSSIBLE[key]
+    with pytest.raises(RefusedError, match=reason) as caught:
+        keys.check(key)
+    assert caught.value.code == code
+    assert not keys.is_key(key)
+
+
+@pytest.mark.parametrize("key", ["a", "in/a b.mp4", "-", "...", "a\nb", ".reconciler", "课/一.mp4", "x" * 255, "C:\\a"])
+def test_keys_that_can_be(key: str) -> None:
+    assert keys.is_key(key)
+
+
+def test_the_names_of_temporary_files_are_known_again() -> None:
+    assert keys.is_partial(keys.partial_name("j0"))
+    assert not keys.is_key(keys.partial_name("j0"))

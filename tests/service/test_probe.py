@@ -1,0 +1,298 @@
+"""What files are, read from real files that FFmpeg made."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.service.probe import AudioTrack, Probe, ProbeError, VideoTrack, media_info, probe
+from tests.service.media import FFMPEG, SAMPLE, Films, run
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Films:
+    return Films(tmp_path_factory.mktemp("films"))
+
+
+def test_real_footage() -> None:
+    assert probe(SAMPLE) == Probe(
+        format_name="mov,mp4,m4a,3gp,3g2,mj2",
+        demuxer="mov",
+        duration=5.312,
+        video=VideoTrack(
+            index=0,
+            codec="h264",
+            width=640,
+            height=360,
+            coded_height=360,
+            sar=Fraction(1),
+            rotation=0,
+            fps=Fraction(25),
+            duration=5.28,
+            pix_fmt="yuv420p",
+            frames=132,
+        ),
+        audio=AudioTrack(index=1, codec="aac", sample_rate=48000, channels=2, duration=5.312),
+    )
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size"), [(0, (160, 128)), (90, (128, 160)), (180, (160, 128)), (270, (128, 160)), (-90, (128, 160))]
+)
+def test_a_rotated_film_has_the_size_that_is_shown(
+    films: Films, tmp_path: Path, degrees: int, size: tuple[int, int]
+) -> None:
+    turned = tmp_path / "turned.mp4"
+    run("-display_rotation", str(degrees), "-i", str(films.film(size="160x128")), "-c", "copy", str(turned))
+    video = probe(turned).video
+    assert (video.width, video.height) == size
+    assert video.rotation % 360 == degrees % 360
+    assert video.coded_height == 128
+
+
+def test_a_film_with_oblong_pixels_has_the_size_that_is_shown(films: Films) -> None:
+    video = probe(films.film(size="180x144", filters="setsar=64/45")).video
+    assert (video.width, video.height, video.sar) == (256, 144, Fraction(64, 45))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "demuxer"), [("mp4", "mov"), ("mov", "mov"), ("mkv", "matroska"), ("flv", "flv"), ("ts", "mpegts")]
+)
+def test_containers(films: Films, suffix: str, demuxer: str) -> None:
+    found = probe(films.film(tone=440, seconds=1, suffix=suffix, options=["-shortest"]))
+    assert found.demuxer == demuxer
+    assert found.video.duration == pytest.approx(1, abs=0.05)
+    assert found.video.fps == 25
+    assert found.audio is not None
+    assert (found.audio.sample_rate, found.audio.channels) == (44100, 1)
+
+
+def test_a_live_recording_declares_no_length_and_is_read_through(films: Films) -> None:
+    live = films.film(seconds=1, suffix="mkv", options=["-f", "matroska", "-live", "1"])
+    assert probe(live).video.duration == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("filters", "options", "facts"),
+    [
+        ("null", ["-colorspace", "bt709"], {"rgb": False}),
+        ("setparams=colorspace=bt709:color_trc=bt709:range=tv", [], {"matrix": "bt709", "range": "tv"}),
+        ("setparams=colorspace=smpte170m", [], {"matrix": "smpte170m"}),
+        ("setparams=colorspace=bt2020nc:color_trc=smpte2084", [], {"matrix": "bt2020nc", "transfer": "smpte2084"}),
+        ("scale=out_range=pc,format=yuvj420p", [], {"range": "pc"}),
+        ("format=rgb24", ["-c:v", "libx264rgb"], {"rgb": True}),
+        ("format=argb", ["-c:v", "qtrle"], {"rgb": True, "alpha": True, "decoder": None}),
+        ("format=yuva420p", ["-c:v", "libvpx-vp9"], {"alpha": True, "decoder": "libvpx-vp9"}),
+    ],
+)
+def test_what_the_samples_mean(films: Films, filters: str, options: list[str], facts: dict[str, Any]) -> None:
+    suffix = "mov" if "qtrle" in options else "webm" if "libvpx-vp9" in options else "mp4"
+    video = probe(films.film(filters=filters, options=options, suffix=suffix)).video
+    assert {name: getattr(video, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("rate", "filters", "fps"),
+    [
+        ("30000/1001", "null", Fraction(30000, 1001)),
+        ("50", "null", Fraction(50)),
+        ("1/2", "null", Fraction(1, 2)),
+        pytest.param("40", "select='lt(n,20)+not(mod(n,4))'", Fraction(25, 37) * 40, id="uneven: the average"),
+    ],
+)
+def test_frame_rates(films: Films, rate: str, filters: str, fps: Fraction) -> None:
+    film = films.film(rate=rate, seconds=4 if rate == "1/2" else 1, filters=filters, options=["-fps_mode", "vfr"])
+    assert probe(film).video.fps == pytest.approx(fps, rel=0.03)
+
+
+def test_a_single_picture(films: Films) -> None:
+    video = probe(films.film(seconds=0.04)).video
+    assert video.frames == 1
+    assert video.duration == pytest.approx(0.04)
+
+
+def test_a_cover_picture_is_not_the_picture(films: Films, tmp_path: Path) -> None:
+    cover, film = tmp_path / "cover.png", films.film("blue", size="160x128")
+    run("-f", "lavfi", "-i", "color=white:s=64x64:d=1", "-frames:v", "1", str(cover))
+    covered = tmp_path / "covered.mp4"
+    maps = ["-map", "1", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic"]
+    run("-i", str(film), "-i", str(cover), *maps, str(covered))
+    video = probe(covered).video
+    assert (video.width, video.frames) == (160, 10)
+
+
+def sound_with_cover(folder: Path) -> Path:
+    path = folder / "song.m4a"
+    song = ["-f", "lavfi", "-i", "sine=d=1", "-f", "lavfi", "-i", "color=white:s=64x64:d=1", "-frames:v", "1"]
+    run(*song, "-c:v", "png", "-disposition:v:0", "attached_pic", str(path))
+    return path
+
+
+def sound(folder: Path) -> Path:
+    path = folder / "song.mp4"
+    run("-f", "lavfi", "-i", "sine=d=1", str(path))
+    return path
+
+
+def text(folder: Path) -> Path:
+    path = folder / "text.mp4"
+    path.write_text("This is a text file, whatever its name says.\n" * 40)
+    return path
+
+
+def empty(folder: Path) -> Path:
+    path = folder / "empty.mp4"
+    path.write_bytes(b"")
+    return path
+
+
+def picture(folder: Path) -> Path:
+    path = folder / "picture.png"
+    run("-f", "lavfi", "-i", "color=white:s=64x64:d=1", "-frames:v", "1", str(path))
+    return path
+
+
+def playlist(folder: Path) -> Path:
+    run("-f", "lavfi", "-i", "color=white:s=64x64:d=1", str(folder / "secret.ts"))
+    path = folder / "playlist.mp4"
+    entries = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{folder}/secret.ts\n#EXT-X-ENDLIST\n"
+    path.write_text(entries)
+    return path
+
+
+def concatenation(folder: Path) -> Path:
+    run("-f", "lavfi", "-i", "color=white:s=64x64:d=1", str(folder / "secret.ts"))
+    path = folder / "list.mp4"
+    path.write_text("ffconcat version 1.0\nfile secret.ts\n")
+    return path
+
+
+def nothing(folder: Path) -> Path:
+    return folder / "absent.mp4"
+
+
+def half(folder: Path) -> Path:
+    path = folder / "half.mp4"
+    path.write_bytes(SAMPLE.read_bytes()[:500])
+    return path
+
+
+def bomb(folder: Path) -> Path:
+    path = folder / "bomb.mov"
+    run("-f", "lavfi", "-i", "color=white:s=9000x5000:d=0.04", "-pix_fmt", "monob", "-c:v", "png", str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (sound, "has no video stream"),
+        (sound_with_cover, "has no video stream"),
+        (text, "is not a video that can be read: Invalid data found when processing input"),
+        (empty, "is not a video that can be read: Invalid data found when processing input"),
+        (picture, "is not in a format that is read here (mov, mp4, m4a, 3gp, 3g2, mj2, matroska, webm, flv, mpegts"),
+        (playlist, "is not a video that can be read: Invalid data found when processing input"),
+        (
+            concatenation,
+            "is not in a format that is read here (mov, mp4, m4a, 3gp, 3g2, mj2, matroska, webm, flv, mpegts",
+        ),
+        (half, "is not a video that can be read: End of file"),
+        (nothing, "is not a video that can be read: No such file or directory"),
+        (bomb, "declares pictures of 9000×5000, more than is decoded"),
+    ],
+)
+def test_what_is_no_video(tmp_path: Path, make: Any, message: str) -> None:
+    with pytest.raises(ProbeError) as failure:
+        probe(make(tmp_path))
+    assert str(failure.value).startswith(message)
+
+
+def test_names_are_names_and_no_protocols(films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("http:x.mp4", "a:b.mp4", "%03d.mp4", "concat:a|b.mp4"):
+        (tmp_path / name).write_bytes(films.film().read_bytes())
+        assert probe(Path(name)).video.frames == 10
+
+
+def test_media_info_is_what_ffprobe_would_say(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=1"]
+    audio = ["-f", "lavfi", "-i", "sine=440:d=1:r=48000"]
+    tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    run(*picture, *audio, "-vf", f"format=yuv420p,{tags}", "-c:v", "libx264", "-ac", "2", "-shortest", str(path))
+    info = media_info(path).plain()
+    size, container, video = path.stat().st_size, info["format"], info["stream"]["video"][0]
+    assert container == {
+        "num_stream": 2,
+        "num_program": 0,
+        "format_name": "mov,mp4,m4a,3gp,3g2,mj2",
+        "format_long_name": "QuickTime / MOV",
+        "start_time": 0,
+        "duration": 1,
+        "bitrate": size * 8 / 1000,
+        "size": size,
+    }
+    assert {name: value for name, value in video.items() if name != "bitrate"} == {
+        "index": 0,
+        "codec_name": "h264",
+        "codec_long_name": "H.264 / AVC / MPEG-4 AVC / MPEG-4 part 10",
+        "codec_time_base": "1/12800",
+        "codec_tag_string": "avc1",
+        "codec_tag": "0x31637661",
+        "color_primaries": "bt709",
+        "color_range": "tv",
+        "color_transfer": "bt709",
+        "profile": "High",
+        "width": 320,
+        "height": 180,
+        "has_b_frame": 2,
+        "sar": "1:1",
+        "dar": "16:9",
+        "pix_format": "yuv420p",
+        "field_order": "progressive",
+        "level": 12,
+        "fps": 25,
+        "avg_fps": "25/1",
+        "timebase": "1/12800",
+        "start_time": 0,
+        "duration": 1,
+        "num_frames": 25,
+        "language": "und",
+        "rotation": 0,
+    }
+    (heard,) = info["stream"]["audio"]
+    assert heard["bitrate"] + video["bitrate"] == pytest.approx(container["bitrate"], rel=0.2)
+    assert {name: value for name, value in heard.items() if name != "bitrate"} == {
+        "index": 1,
+        "codec_name": "aac",
+        "codec_long_name": "AAC (Advanced Audio Coding)",
+        "codec_time_base": "1/48000",
+        "codec_tag_string": "mp4a",
+        "codec_tag": "0x6134706d",
+        "sample_fmt": "fltp",
+        "sample_rate": 48000,
+        "channel": 2,
+        "channel_layout": "stereo",
+        "timebase": "1/48000",
+        "start_time": 0,
+        "duration": 1,
+        "language": "und",
+    }
+
+
+def test_numbers_have_six_decimals_on_the_wire() -> None:
+    info = media_info(SAMPLE)
+    assert info.format is not None
+    assert [str(info.format.duration), str(info.format.bitrate)] == ["5.312000", "347.871000"]
+
+
+def test_the_engine_that_renders_reads_what_the_probe_reads(tmp_path: Path) -> None:
+    """The probe's libraries and the program are two builds of FFmpeg; they agree on the name of the format."""
+    for suffix in ("mp4", "mkv", "flv", "ts"):
+        path = tmp_path / f"film.{suffix}"
+        run("-i", str(SAMPLE), "-c", "copy", "-t", "0.2", str(path))
+        run("-f", probe(path).demuxer, "-i", str(path), "-f", "null", "-")
+    assert FFMPEG.version

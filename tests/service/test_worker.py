@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import RenderError
+from reconciler.service import worker
+from reconciler.service.ffmpeg import locate
+from reconciler.service.queue import Queue
+from reconciler.service.refused import RefusedError
+from reconciler.service.render import RenderFailed
+from reconciler.service.worker import source_key
+from tests.service.harness import BUCKET, COS, REGION, Failing, Studio, drop, operation, running
+
+HTTPS = COS.replace("http://", "https://")
+
+
+def objects(root: Path) -> list[str]:
+    bucket = root / "buckets" / BUCKET
+    return sorted(path.relative_to(bucket).as_posix() for path in bucket.rglob("*") if path.is_file())
+
+
+def test_the_result_appears_under_its_key_with_its_type(tmp_path: Path) -> None:
+    drop(tmp_path, "in/a b.mp4")
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            (job,) = await caller.submit(operation("in/a%20b.mp4", to="out/x.${ext}", user_data="film"))
+            done = await caller.until(job.job_id)
+            assert done.state == "Success"
+            reply = await caller.http.get(f"{COS}/out/x.mp4")
+            assert reply.text == "film: ['a b.mp4']"
+            assert reply.headers["content-type"] == "video/mp4"
+            assert done.operation is not None
+            assert done.operation.media_result is not None
+            file = done.operation.media_result.output_file
+            assert file is not None
+            assert file.md5_info is not None
+            assert f'"{file.md5_info[0].md5}"' == reply.headers["etag"]
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["in/a b.mp4", "out/x.mp4"]
+
+
+def test_nothing_is_under_the_key_while_the_job_runs(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        async with running(tmp_path, render=studio) as caller:
+            (job,) = await caller.submit(operation("a", to="out/x.mp4"))
+            await caller.until(job.job_id, "Running")
+            assert await caller.keys() == ["a"]
+            assert len(objects(tmp_path)) == 2, "the temporary file lies in the folder of its target"
+            studio.let()
+            await caller.until(job.job_id)
+            assert await caller.keys() == ["a", "out/x.mp4"]
+
+    asyncio.run(main())
+
+
+def test_as_many_jobs_run_at_once_as_are_allowed(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        async with running(tmp_path, render=studio, concurrency=3) as caller:
+            made = await caller.submit(*[operation("a")] * 7)
+            await asyncio.gather(*(caller.until(job.job_id, "Running") for job in made[:3]))
+            assert (await caller.job(made[3].job_id)).state == "Submitted"
+            studio.let()
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert {job.state for job in ended} == {"Success"}
+            assert studio.most == 3
+
+    asyncio.run(main())
+
+
+def test_important_jobs_come_first(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio()
+        async with running(tmp_path, render=studio, concurrency=1) as caller:
+            made = await caller.submit(
+                *(operation("a", user_data=str(level), job_level=level) for level in (0, 1, 2, 0))
+            )
+            await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert studio.begun == ["2", "1", "0", "0"]
+
+    asyncio.run(main())
+
+
+def test_two_jobs_may_have_one_key_and_the_later_one_stays(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        async with running(tmp_path, concurrency=1) as caller:
+            made = await caller.submit(*(operation("a", to="x", user_data=name) for name in ("first", "second")))
+            ended = [await caller.until(job.job_id) for job in made]
+            assert [job.state for job in ended] == ["Success", "Success"]
+            assert (await caller.http.get(f"{COS}/x")).text.startswith("second")
+
+    asyncio.run(main())
+
+
+def test_progress_is_told_and_never_complete_before_the_object_is_there(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        studio.progress = [0.301, 0.1, 1.0]
+        async with running(tmp_path, render=studio) as caller:
+            (job,) = await caller.submit(operation("a"))
+            seen = set()
+            while 99 not in seen:
+                seen.add((await caller.job(job.job_id)).progress)
+                await asyncio.sleep(0.02)
+            assert seen == {0, 30, 99}
+            studio.let()
+            assert (await caller.until(job.job_id)).progress == 100
+
+    asyncio.run(main())
+
+
+def test_a_database_that_is_locked_for_a_moment_costs_a_progress_report_and_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop(tmp_path, "a")
+    troubles = iter([sqlite3.OperationalError("database or disk is full")] * 2)
+    original = Queue.succeed
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def soon(queue: Queue, job: str, *, media_info: str, media_result: str) -> None:
+        if trouble := next(troubles, None):
+            raise trouble
+        original(queue, job, media_info=media_info, media_result=media_result)
+
+    monkeypatch.setattr(Queue, "progress", full)
+    monkeypatch.setattr(Queue, "succeed", soon)
+    monkeypatch.setattr(worker, "_RETRY_SECONDS", 0.01)
+
+    async def main() -> None:
+        studio = Studio()
+        studio.progress = [0.5]
+        async with running(tmp_path, render=studio) as caller:
+            (job,) = await caller.submit(operation("a"))
+            assert (await caller.until(job.job_id)).state == "Success"
+
+    asyncio.run(main())
+    assert "is not written down" in caplog.text
+    assert caplog.text.count("the end of a job is not written down yet: database or disk is full") == 2
+
+
+FAILURES: dict[str, tuple[Exception, str, str]] = {
+    "ffmpeg": (
+        RenderFailed("InvalidSource", "in/a.mp4: moov atom not found"),
+        "InvalidSource",
+        "in/a.mp4: moov atom not found",
+    ),
+    "full disk": (
+        OSError(errno.ENOSPC, "No space left on device"),
+        "InternalError",
+        "the result could not be stored: No space left on device",
+    ),
+    "no ffmpeg": (
+        RenderError("FFmpeg does not run", advice="install it"),
+        "InternalError",
+        "FFmpeg does not run; install it",
+    ),
+    "a bug": (ZeroDivisionError("division by zero"), "InternalError", "ZeroDivisionError: division by zero"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_job_that_cannot_be_made_fails_with_the_reason_and_leaves_nothing(tmp_path: Path, case: str) -> None:
+    raised, code, message = FAILURES[case]
+    drop(tmp_path, "a")
+    drop(tmp_path, "out/kept.mp4", b"as it was")
+
+    async def main() -> None:
+        async with running(tmp_path, render=Failing(raised)) as caller:
+            made = await caller.submit(operation("a", to="out/kept.mp4"), operation("a", to="new/x.mp4"))
+            for job in made:
+                failed = await caller.until(job.job_id)
+                assert (failed.state, failed.code, failed.message) == ("Failed", code, message)
+                assert failed.end_time != "-"
+                assert failed.operation is not None
+                assert failed.operation.media_result is None
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a", "out/kept.mp4"]
+    assert (tmp_path / "buckets" / BUCKET / "out" / "kept.mp4").read_bytes() == b"as it was"
+    assert not (tmp_path / "buckets" / BUCKET / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "code", "message"),
+    [
+        ("none.mp4", "x", "NoSuchKey", "there is no object `none.mp4`"),
+        (
+            f"https://other-1.cos.{REGION}.myqcloud.com/a",
+            "x",
+            "AccessDenied",
+            f"is not in the job's bucket, `{BUCKET}`",
+        ),
+        ("a", "a/below", "PathConflict", "one key cannot be a folder of another"),
+        ("a", "folder", "PathConflict", "one key cannot be a folder of another"),
+    ],
+)
+def test_a_job_fails_where_its_files_do_not_fit(tmp_path: Path, source: str, to: str, code: str, message: str) -> None:
+    drop(tmp_path, "a")
+    drop(tmp_path, "folder/b")
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            (job,) = await caller.submit(operation(source, to=to))
+            failed = await caller.until(job.job_id)
+            assert (failed.state, failed.code) == ("Failed", code)
+            assert message in (failed.message or "")
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a", "folder/b"]
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        (f"{HTTPS}/in/a.mp4", "in/a.mp4"),
+        (f"{COS}:8787/in%2Fa%20b.mp4?q-sign-algorithm=sha1", "in/a b.mp4"),
+        (f"https://{BUCKET}.cos.{REGION}.tencentcos.cn/a+b", "a+b"),
+    ],
+)
+def test_the_url_of_a_source_means_a_key(url: str, key: str) -> None:
+    assert source_key(url, BUCKET, REGION) == key
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("in/a.mp4", "InvalidArgument"),
+        (f"ftp://{BUCKET}.cos.{REGION}.myqcloud.com/a", "InvalidArgument"),
+        (f"{HTTPS}/", "InvalidArgument"),
+        (f"{HTTPS}/%ff", "InvalidArgument"),
+        ("http://[::1/a", "InvalidArgument"),
+        (f"https://{BUCKET}.cos.ap-beijing.myqcloud.com/a", "AccessDenied"),
+        (f"https://{BUCKET}.ci.{REGION}.myqcloud.com/a", "AccessDenied"),
+        (f"https://me:secret@evil.example/{BUCKET}/a", "AccessDenied"),
+        ("http://127.0.0.1:8787/a", "AccessDenied"),
+        ("file:///etc/passwd", "InvalidArgument"),
+    ],
+)
+def test_other_urls_are_no_sources(url: str, code: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        source_key(url, BUCKET, REGION)
+    assert caught.value.code == code
+
+
+def test_jobs_that_another_process_submits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.05)
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        async with running(tmp_path) as owner, running(tmp_path, work=False) as other:
+            (job,) = await other.submit(operation("a"))
+            assert (await owner.until(job.job_id)).state == "Success"
+            assert (await other.job(job.job_id)).state == "Success"
+
+    asyncio.run(main())
+
+
+def test_a_real_film_is_rendered(tmp_path: Path) -> None:
+    film = tmp_path / "buckets" / BUCKET / "in" / "a.mp4"
+    film.parent.mkdir(parents=True)
+    program = locate({})
+    source = ["-f", "lavfi", "-i", "testsrc2=s=128x128:r=10:d=0.5"]
+    subprocess.run([program.path, "-v", "error", *source, "-preset", "ultrafast", str(film)], check=True)
+    (film.parent / "broken.mp4").write_bytes(b"not a film")
+
+    async def main() -> None:
+        async with running(tmp_path, render=None) as caller:
+            good, bad = await caller.submit(operation("in/a.mp4"), operation("in/broken.mp4"))
+            done = await caller.until(good.job_id)
+            assert done.state == "Success", done.message
+            assert done.operation is not None
+            assert done.operation.media_info is not None
+            assert done.operation.media_info.stream is not None
+            (video,) = done.operation.media_info.stream.video or ()
+            assert (video.width, video.height, video.num_frames) == (128, 128, 5)
+            failed = await caller.until(bad.job_id)
+            assert (failed.state, failed.code) == ("Failed", "InvalidSource")
+            assert "in/broken.mp4" in (failed.message or "")
+            assert await caller.keys() == ["in/a.mp4", "in/broken.mp4", f"out/{good.job_id}.mp4"]
+
+    asyncio.run(main())
