@@ -8,7 +8,8 @@ sources make sense is not decided here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from traceback import walk_tb
 from typing import Any, Final, NoReturn
 
@@ -21,6 +22,9 @@ from reconciler.errors import ManifestError
 from reconciler.expression import Environment, ExpressionError, Names, UndefinedNameError
 
 SUFFIX: Final = ".yaml.j2"
+_MARK: Final = "\0"
+"""Begins what stands for a key in a layout that is rendered for many rows; no key holds it."""
+
 GIVEN: Final = frozenset(("canvas", "vars", "each"))
 """Names that every layout is given, beside its parameters."""
 
@@ -70,13 +74,41 @@ class Layout:
         self.file = f"templates/{name}{SUFFIX}"
         self.text, _, _ = _source(env, name)
         self._template = self._compile(env)
-        self.parameters = self._parameters(env)
+        tree = env.parse(self.text)
+        self.parameters = _parameters(tree, env)
+        self._only_placed = _only_placed(tree, self.parameters)
+        self._rendered: dict[Hashable, list[Any]] = {}
 
     def expand(self, names: Names, subject: str) -> list[Any]:
         """Render the sources for one output.
 
-        Raises ManifestError, located in the layout, or in what it rendered, and naming the output ``subject``.
+        What differs between rows is mostly the keys, which a layout hands through to ``place``. So a layout that does
+        nothing else with them is rendered once for every shape, with marks in the place of the keys. Raises
+        ManifestError, located in the layout, or in what it rendered, and naming the output ``subject``.
         """
+        shape = self._shape(names)
+        if shape is None:
+            return self._render(names, subject)
+        if shape not in self._rendered:
+            marks = {name: _MARK + name for name in self._only_placed if isinstance(names.get(name), str)}
+            self._rendered[shape] = self._render({**names, **marks}, subject)
+        return [
+            {**item, "url": names[item["url"][1:]]} if item.get("url", "")[:1] == _MARK else item
+            for item in self._rendered[shape]
+        ]
+
+    def _shape(self, names: Names) -> Hashable | None:
+        """Return everything that the layout sees but keys, or None when it looks at them, or at the whole row."""
+        if not self._only_placed or self.parameters is None:
+            return None
+        return tuple(
+            [
+                None if name in self._only_placed and isinstance(names.get(name), str) else repr(names.get(name))
+                for name in self.parameters
+            ]
+        )
+
+    def _render(self, names: Names, subject: str) -> list[Any]:
         try:
             text = self._template.render(names)
         except Exception as error:  # noqa: BLE001 - a layout is a program of the project: it may raise anything
@@ -89,7 +121,7 @@ class Layout:
             return []
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             summary = "the layout renders no list of sources"
-            raise self._located(1, 1, summary, "render one `- {url: …, x: …, …}` for each source", subject)
+            raise self._located(1, summary, "render one `- {url: …, x: …, …}` for each source", subject)
         return items
 
     def parameter_problem(self, name: str) -> tuple[str, str | None] | None:
@@ -106,33 +138,47 @@ class Layout:
         try:
             template = env.get_template(self.name + SUFFIX)
         except jinja2.TemplateSyntaxError as error:
-            raise self._located(error.lineno, 1, f"not valid Jinja2: {expression.syntax_problem(error)}", None, None) from None
+            summary = f"not valid Jinja2: {expression.syntax_problem(error)}"
+            raise self._located(error.lineno, summary) from None
         except RecursionError:
-            raise self._located(1, 1, "not usable Jinja2: nested too deeply", None, None) from None
+            raise self._located(1, "not usable Jinja2: nested too deeply") from None
         template.globals = dict(template.globals)  # a ChainMap, which every rendering would copy slowly
         return template
-
-    def _parameters(self, env: Environment) -> frozenset[str] | None:
-        tree = env.parse(self.text)
-        if any(tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport))):
-            return None
-        return frozenset(meta.find_undeclared_variables(tree)) - set(env.globals)
 
     def _error(self, error: Exception, names: Names, subject: str) -> ManifestError:
         described = expression.describe(error, names)
         if isinstance(error, UndefinedNameError) and error.owner is None and error.name in (self.parameters or ()):
-            described = ExpressionError(f"the layout needs `{error.name}`", "give it under `with`")
+            advice = did_you_mean(str(error.name), names) or "give it under `with`"
+            described = ExpressionError(f"the layout needs `{error.name}`", advice)
         # Jinja2 rewrites the traceback, so that frames of its code carry the line of the layout, and marks them so.
         lines = [line for frame, line in walk_tb(error.__traceback__) if "__jinja_exception__" in frame.f_globals]
-        return self._located(lines[-1] if lines else 1, 1, described.summary, described.advice, subject)
+        return self._located(lines[-1] if lines else 1, described.summary, described.advice, subject)
 
-    def _located(self, line: int, column: int, summary: str, advice: str | None, subject: str | None) -> ManifestError:
+    def _located(self, line: int, summary: str, advice: str | None = None, subject: str | None = None) -> ManifestError:
         lines = yaml.split_lines(self.text)
-        if 0 < line <= len(lines):
-            column = len(lines[line - 1]) - len(lines[line - 1].lstrip()) + 1
-        position = Position(self.file, line, column)
+        quoted_line = lines[line - 1] if 0 < line <= len(lines) else ""
+        position = Position(self.file, line, len(quoted_line) - len(quoted_line.lstrip()) + 1)
         quoted = yaml.excerpt(lines, position)
         return ManifestError([Diagnostic("error", summary, position, quoted, advice, subject)])
+
+
+def _parameters(tree: nodes.Template, env: Environment) -> frozenset[str] | None:
+    if any(tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport))):
+        return None
+    return frozenset(meta.find_undeclared_variables(tree)) - set(env.globals)
+
+
+def _only_placed(tree: nodes.Template, parameters: frozenset[str] | None) -> frozenset[str]:
+    """Return the parameters that stand only before ``| place(…)``; none when the layout looks at the whole row."""
+    if parameters is None or parameters & {"each", "vars"}:
+        return frozenset()
+    used = Counter(name.name for name in tree.find_all(nodes.Name))
+    placed = Counter(
+        call.node.name
+        for call in tree.find_all(nodes.Filter)
+        if call.name == "place" and isinstance(call.node, nodes.Name)
+    )
+    return frozenset(name for name in parameters if used[name] == placed[name])
 
 
 class Layouts:

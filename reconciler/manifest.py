@@ -103,7 +103,7 @@ def parse(text: str, source: str) -> Manifest:
 
 
 def parse_all(texts: Iterable[tuple[str | bytes, str]]) -> list[Manifest]:
-    """Read several manifests, given as (text or bytes, source). Raises one ManifestError for all that are unreadable."""
+    """Read several manifests, given as (text or bytes, source). Raises one ManifestError for all unreadable ones."""
     manifests: list[Manifest] = []
     problems: list[Diagnostic] = []
     for text, source in texts:

@@ -41,8 +41,8 @@ _ODD: Final = tuple(
     for pattern in (
         r"_[0-9._eE+-]*(?:[ ,:\n\]}]|\Z)",  # numbers of other YAML editions: 1_000 …
         r"0[bBoOxX]",  # … 0b11, 0X1F
-        r"\n *[\]}]|\n[^ \n#-][^\n]*[\]}]",  # a flow collection over several lines, perhaps indented too little
-        r"- [ ]*- [ ]*- [ ]*- ",  # with the indentation in _is_plain: what nests so deep that yaml_rs would end the process
+        r"\n *[\]}]|\n[^ \n#-][^\n]*[\]}]",  # a flow collection over several lines, perhaps under-indented
+        r"- [ ]*- [ ]*- [ ]*- ",  # with _DEEP: what nests so deep that yaml_rs would end the process
         r" :[^ ]",
         r":[,\]}]",
     )
@@ -211,7 +211,12 @@ def excerpt(lines: Sequence[str], position: Position) -> str | None:
 
 def _is_plain(text: str) -> bool:
     """Tell whether both parsers certainly read ``text`` alike. Cheap: this is done for every rendered layout."""
-    if _DEEP in text or text.startswith(("---", "...")) or not text.replace("\n", " ").isprintable() or any(sign in text for sign in _SIGNS):
+    if (
+        _DEEP in text
+        or text.startswith(("---", "..."))
+        or not text.replace("\n", " ").isprintable()
+        or any(sign in text for sign in _SIGNS)
+    ):
         return False
     return not any(pattern.search(text) for pattern in _ODD)
 

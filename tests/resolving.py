@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jinja2
@@ -60,6 +60,17 @@ def problems(manifest: str, own: Mapping[str, str] | None = None, **files: str) 
     except ManifestError as error:
         return error.diagnostics
     raise AssertionError("the manifest resolved")
+
+
+def refusal(call: Callable[[], object]) -> tuple[Diagnostic, ...]:
+    """Return what is wrong, or nothing when the call succeeds; every problem must have a place."""
+    found: tuple[Diagnostic, ...] | None = None
+    try:
+        call()
+    except ManifestError as error:
+        found = error.diagnostics
+    assert found is None or (found and all(problem.position and problem.summary for problem in found))
+    return found or ()
 
 
 def shown(diagnostic: Diagnostic) -> str:

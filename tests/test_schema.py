@@ -34,7 +34,10 @@ def test_an_entry_holds_every_node_of_the_api() -> None:
             {"transcode_templates": {"hd": {"vidoe": {}}}},
             [(("transcode_templates", "hd", "vidoe"), "did you mean `video`?")],
         ),
-        ({"watermark_templates": {"w": {"image": {"ulr": 1}}}}, [(("watermark_templates", "w", "image", "ulr"), "did you mean `url`?")]),
+        (
+            {"watermark_templates": {"w": {"image": {"ulr": 1}}}},
+            [(("watermark_templates", "w", "image", "ulr"), "did you mean `url`?")],
+        ),
         ({"outputs": {"a": {"transcode": "{{ vars.t }}", "video_synthesis": [1]}}}, []),
         ({"outputs": [1]}, []),
         ({"moved": [{"form": "a", "to": "b"}]}, [(("moved", 0, "form"), "did you mean `from`?")]),
@@ -51,7 +54,9 @@ def references(node: Any) -> set[str]:
     return set().union(*map(references, node)) if isinstance(node, list) else set()
 
 
-@pytest.mark.parametrize("document", [schema.manifest_schema(), project.settings_schema()], ids=["manifest", "settings"])
+@pytest.mark.parametrize(
+    "document", [schema.manifest_schema(), project.settings_schema()], ids=["manifest", "settings"]
+)
 def test_schemas_are_closed_described_and_whole(document: dict[str, Any]) -> None:
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     for node in (document, *document["$defs"].values()):
@@ -67,4 +72,6 @@ def test_a_template_may_stand_for_a_number_and_a_switch_in_a_manifest() -> None:
     for node, key in (("Source", "x"), ("Composition", "keep_audio_track"), ("Video", "fps")):
         choices = definitions[node]["properties"][key]["anyOf"]
         assert {"type": "string", "pattern": r"\{\{|\{%"} in choices
-    assert {"type": "string", "pattern": r"\{\{|\{%"} not in project.settings_schema()["properties"]["parallelism"]["anyOf"]
+    assert {"type": "string", "pattern": r"\{\{|\{%"} not in project.settings_schema()["properties"]["parallelism"][
+        "anyOf"
+    ]

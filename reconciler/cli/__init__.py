@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from typing_extensions import override
@@ -59,6 +59,7 @@ class _Lazy(click.Group):
             return None
         module = importlib.import_module(f"reconciler.cli.commands.{cmd_name}")
         command: click.Command = module.command
+        _take_globals(command)
         return command
 
     @override
@@ -76,6 +77,40 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _take_globals(command: click.Command) -> None:
+    """Let a command take the global options behind its name too, where people write them."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _take_globals(inner)
+    known = {option for param in command.params for option in param.opts}
+    for given in cli.params:
+        if isinstance(given, click.Option) and given.name in _GLOBALS and not known.intersection(given.opts):
+            flag = {"is_flag": True} if given.is_flag else {"type": given.type, "multiple": given.multiple}
+            option = click.Option(
+                [*given.opts, given.name], hidden=True, expose_value=False, callback=_override, **flag
+            )
+            command.params.append(option)
+
+
+def _override(ctx: click.Context, option: click.Parameter, value: object) -> None:
+    if ctx.get_parameter_source(option.name or "") is not click.core.ParameterSource.COMMANDLINE:
+        return
+    name, change = _GLOBALS[option.name or ""]
+    ctx.obj = replace(ctx.obj, **{name: change(ctx.obj, value)})
+    if name == "color":
+        ctx.color = False
+
+
+_GLOBALS: Final[dict[str, tuple[str, Callable[[Globals, Any], Any]]]] = {
+    "directory": ("directory", lambda before, value: before.directory / value),
+    "environment": ("environment", lambda _, value: value),
+    "variables": ("variables", lambda before, value: (*before.variables, *value)),
+    "no_color": ("color", lambda *_: False),
+    "quiet": ("quiet", lambda *_: True),
+    "verbose": ("verbose", lambda *_: True),
+}
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -80,7 +80,7 @@ class Report:
         self.failed = self.failed or severity == "error"
         declaration = self.declaration
         self.problems.row(
-            (declaration.manifest.source, declaration.name, severity, path),
+            (declaration.manifest.source, severity, declaration.place(path), path),
             self.address,
             summary,
             lambda: self._diagnostic(severity, path, summary, advice, on_key=on_key),

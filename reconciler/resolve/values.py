@@ -34,6 +34,7 @@ class Compiler:
     env: Environment
     fixed: Names
     _expressions: dict[str, Expression] = field(default_factory=dict)
+    _constants: dict[int, Value] = field(default_factory=dict)
 
     def expression(self, text: str) -> Expression:
         """Compile a text, or return it as it was compiled before. Raises ExpressionError."""
@@ -44,12 +45,23 @@ class Compiler:
     def value(self, data: Any, path: Path, failures: Failures) -> Value:
         """Compile a node and all below it. What fails already now is put into ``failures``."""
         if isinstance(data, dict):
-            return _mapping(data, {key: self.value(value, (*path, key), failures) for key, value in data.items()})
+            known = self._constants.get(id(data))
+            if known is not None and known.constant is data:
+                return known
+            return self._keep(
+                data, _mapping(data, {key: self.value(value, (*path, key), failures) for key, value in data.items()})
+            )
         if isinstance(data, list):
             return _list(data, [self.value(item, (*path, index), failures) for index, item in enumerate(data)])
         if is_template(data):
             return self._text(data, path, failures)
         return Value(data)
+
+    def _keep(self, data: dict[str, Any], value: Value) -> Value:
+        """Remember a mapping without templates, such as a default that many entries share."""
+        if value.constant is data:
+            self._constants[id(data)] = value
+        return value
 
     def _text(self, text: str, path: Path, failures: Failures) -> Value:
         try:

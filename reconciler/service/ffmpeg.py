@@ -59,6 +59,7 @@ _LINE_LIMIT: Final = 64 * 1024
 _AFTERMATH: Final = re.compile(r"Task finished with error|Terminating thread with return|Last message repeated|^\s*$")
 _POINTER: Final = re.compile(r" @ 0x[0-9a-f]+")
 _INPUT: Final = re.compile(r"\[(?:in|vist|aist)#(\d+)[^\]]*\]")
+_DAMAGED: Final = re.compile(rf"{_INPUT.pattern}|Invalid data found when processing input")
 _FULL: Final = re.compile("No space left on device")
 _CUT_OFF: Final = re.compile("File ended prematurely")
 """The one damage that FFmpeg reports without failing: a matroska file that was cut off."""
@@ -66,10 +67,15 @@ _CUT_OFF: Final = re.compile("File ended prematurely")
 
 @dataclass(frozen=True)
 class FFmpeg:
-    """An FFmpeg that renders; ``environment`` is all that it sees of ours."""
+    """An FFmpeg that renders.
+
+    ``environment`` is all that it sees of ours. ``patience`` is how many seconds it may go without a new frame: before
+    the first one it may have to decode an hour that a time interval leaves out, but it must not hang for ever.
+    """
 
     path: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 1800.0
 
     @cached_property
     def version(self) -> str:
@@ -245,12 +251,13 @@ async def _run(task: _Task, ffmpeg: FFmpeg, on_progress: Callable[[float], None]
         )
     except OSError as error:
         raise RenderError(f"FFmpeg could not be started: {error}", advice=_ADVICE) from None
+    listening = asyncio.create_task(_listen(process.stderr, task.words))
     try:
-        async with asyncio.TaskGroup() as group:
-            reports = group.create_task(_follow(process.stdout, task.plan.frames, on_progress))
-            group.create_task(_listen(process.stderr, task.words))
-        _judge(await process.wait(), ended=reports.result(), words=task.words)
+        ended = await _follow(process.stdout, task.plan.frames, ffmpeg.patience, on_progress)
+        await listening
+        _judge(await process.wait(), ended=ended, words=task.words)
     finally:
+        listening.cancel()
         await _end(process)
 
 
@@ -264,16 +271,30 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         process.stdin.close()
 
 
-async def _follow(reports: asyncio.StreamReader | None, frames: int, on_progress: Callable[[float], None]) -> bool:
-    """Read FFmpeg's progress blocks; return whether the last of them was the end."""
+async def _follow(
+    reports: asyncio.StreamReader | None, frames: int, patience: float, on_progress: Callable[[float], None]
+) -> bool:
+    """Read FFmpeg's progress blocks; return whether the last of them was the end. Raises RenderFailed on a hang."""
     assert reports is not None
-    ended = False
-    async for line in reports:
-        name, _, value = line.decode("ascii", "replace").strip().partition("=")
-        if name == "frame" and value.isdigit() and int(value) < frames:
-            on_progress(int(value) / frames)
-        elif name == "progress":
-            ended = value == "end"
+    ended, reached = False, 0
+    clock = asyncio.get_running_loop().time
+    hang = asyncio.timeout(patience)
+    try:
+        async with hang:
+            async for line in reports:
+                name, _, value = line.decode("ascii", "replace").strip().partition("=")
+                if name == "progress":
+                    ended = value == "end"
+                elif name == "frame" and value.isdigit() and int(value) > reached:
+                    reached = int(value)
+                    hang.reschedule(clock() + patience)
+                    if reached < frames:
+                        on_progress(reached / frames)
+    except TimeoutError:
+        if not hang.expired():
+            raise
+        message = f"FFmpeg made no progress for {patience:g} s after frame {reached} of {frames}"
+        raise RenderFailed("Timeout", message) from None
     return ended
 
 
@@ -294,9 +315,9 @@ def _judge(status: int, *, ended: bool, words: _Words) -> None:
         raise RenderError(words.after("FFmpeg could not be started"), advice=_ADVICE)
     if number := _signal_of(status):
         raise RenderFailed("InternalError", words.after(f"FFmpeg was killed by signal {number}"))
-    blamed = ", ".join(words.blamed())
+    blamed = ", ".join(words.blamed()) or "a source"
     if status or not ended:
-        if blamed and not words.mention(_FULL):
+        if words.mention(_DAMAGED) and not words.mention(_FULL):
             raise RenderFailed("InvalidSource", words.after(f"FFmpeg cannot decode {blamed}"))
         raise RenderFailed("InternalError", words.after(f"FFmpeg failed with status {status}"))
     if words.mention(_CUT_OFF):

@@ -180,7 +180,8 @@ def _base(layers: Sequence[Layer], canvas: Rect, samples: str, span: Span) -> st
     """Return the chain that makes the canvas: black, with opaque sources beside one another."""
     if not layers:
         size = f"{canvas.width}x{canvas.height}"
-        black = f"color=c=black:s={size}:r={rate_text(span.rate)},format={samples}"
+        seconds = float((span.end + 1) / span.rate)
+        black = f"color=c=black:s={size}:r={rate_text(span.rate)}:d={seconds:.6f},format={samples}"
         return f"{black},trim=end_frame={span.end}[base]"
     labels = "".join(f"[placed{number}]" for number in range(len(layers)))
     left, top = min(layer.visible.x for layer in layers), min(layer.visible.y for layer in layers)

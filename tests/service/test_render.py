@@ -123,7 +123,7 @@ def test_the_whole_command() -> None:
         ),
         pytest.param(
             [{"x": 300}, {"y": -96}],
-            ["color=c=black:s=256x192:r=25/1,format=yuv420p,trim=end_frame=50[base]"],
+            ["color=c=black:s=256x192:r=25/1:d=2.040000,format=yuv420p,trim=end_frame=50[base]"],
             id="nothing visible",
         ),
     ],
@@ -204,7 +204,7 @@ def test_what_the_samples_of_a_source_mean(track: dict[str, Any], chain: str) ->
 def test_a_transparent_source_is_painted_over_black_with_its_own_decoder() -> None:
     transparent = source(alpha=True, decoder="libvpx-vp9")
     chains = graph(job("a.mp4"), transparent)
-    assert chains[1] == "color=c=black:s=256x192:r=25/1,format=yuv420p,trim=end_frame=50[base]"
+    assert chains[1] == "color=c=black:s=256x192:r=25/1:d=2.040000,format=yuv420p,trim=end_frame=50[base]"
     assert option(command(job("a.mp4"), transparent), "-c:v") == "libvpx-vp9"
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -165,7 +165,7 @@ class _Signals:
         self.stop = asyncio.Event()
         self.exit_code = 130
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._received, number)
         return self

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(  # noqa: PLR0913 - one parameter for each option
     options: Globals,
+    *,
     root: Path,
     host: str,
     port: int,
@@ -77,7 +78,7 @@ def _defaults(
     return bucket, region or "ap-chongqing", parallelism or 4
 
 
-async def _serve(  # noqa: PLR0913 - what a server needs to know
+async def _serve(
     options: Globals, root: Path, host: str, port: int, settings: tuple[str, str, int], credentials: Credentials | None
 ) -> None:
     import uvicorn
