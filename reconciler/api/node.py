@@ -26,6 +26,7 @@ class Node(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",
+        defer_build=True,
         alias_generator=AliasGenerator(serialization_alias=to_pascal),
     )
 

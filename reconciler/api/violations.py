@@ -17,8 +17,8 @@ from typing import Final, Literal
 
 from pydantic.alias_generators import to_pascal
 
-from reconciler.api import xml
 from reconciler.api.node import Node
+from reconciler.api.shape import UNSENDABLE, tag_path
 from reconciler.diagnostics import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -193,7 +193,7 @@ def _text_defects(value: str, key: str, *, needed: bool) -> Iterator[Violation]:
     if blank(value):
         found = error if needed else warning
         yield found((), f"`{key}` is empty, which the API reads as absent", "write a value, or leave it out")
-    elif strange := xml.UNSENDABLE.search(value):
+    elif strange := UNSENDABLE.search(value):
         yield error((), f"`{key}` holds the character U+{ord(strange[0]):04X}, which XML cannot carry", "leave it out")
 
 
@@ -203,6 +203,6 @@ def wire_message(violation: Violation, model: type[Node], root: str = "") -> str
     ``model`` is the class of what was checked, ``root`` what its element is called:
     ``Request.Operation[0].Transcode.Video.Width: 1281 is odd; Width must be even``.
     """
-    path = ".".join(part for part in (root, xml.tag_path(model, violation.path)) if part)
+    path = ".".join(part for part in (root, tag_path(model, violation.path)) if part)
     text = _QUOTED_KEY.sub(lambda match: ".".join(map(to_pascal, match[1].split("."))), violation.message)
     return f"{path}: {text}" if path else text

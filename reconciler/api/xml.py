@@ -12,23 +12,17 @@ person writes was checked before (``rules``).
 
 from __future__ import annotations
 
-import re
-import types
-from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache
-from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, TypeVar
 
 from lxml import etree
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.api.node import Node
+from reconciler.api.shape import UNSENDABLE, Child, children, tag_path
 
 M = TypeVar("M", bound=Node)
-
-UNSENDABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no way to write."""
 
 _PLAIN: Final = {
     "missing": "is missing",
@@ -47,13 +41,6 @@ class XmlError(ValueError):
     def __init__(self, message: str, line: int = 0) -> None:
         super().__init__(message)
         self.line = line
-
-
-class _Child(NamedTuple):
-    attribute: str
-    tag: str
-    node: type[Node] | None
-    repeated: bool
 
 
 def _parser() -> etree.XMLParser:
@@ -111,22 +98,6 @@ def pretty(message: Node, root: str) -> str:
     return etree.tostring(element, encoding="unicode") + "\n"
 
 
-def tag_path(model: type[Node], loc: Iterable[int | str]) -> str:
-    """Turn a path of attribute names into the API's names: ``("video", "width")`` → ``Video.Width``."""
-    parts: list[str] = []
-    current: type[Node] | None = model
-    for step in loc:
-        if isinstance(step, int):
-            parts[-1] += f"[{step}]"
-            continue
-        child = next((c for c in _children(current) if c.attribute == step), None) if current else None
-        if child is None:
-            continue  # a branch of a union, which has no element of its own
-        parts.append(child.tag)
-        current = child.node
-    return ".".join(parts)
-
-
 def _plain(error: ErrorDetails) -> str:
     value = str(error["input"])
     shown = value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…"
@@ -155,45 +126,20 @@ def _source_line(element: etree._Element) -> int:
     return line or 0
 
 
-@cache
-def _children(model: type[Node]) -> tuple[_Child, ...]:
-    found = []
-    for name, field in model.model_fields.items():
-        node, repeated = _kind(field.annotation)
-        found.append(_Child(name, field.serialization_alias or name, node, repeated))
-    return tuple(found)
-
-
-def _kind(annotation: Any) -> tuple[type[Node] | None, bool]:
-    """Tell whether a field holds a node, and whether it is an array."""
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        for option in get_args(annotation):
-            node, repeated = _kind(option)
-            if node or repeated:
-                return node, repeated
-        return None, False
-    if origin is tuple:
-        return _kind(get_args(annotation)[0])[0], True
-    if isinstance(annotation, type) and issubclass(annotation, Node):
-        return annotation, False
-    return None, False
-
-
 def _read_children(model: type[Node], element: etree._Element) -> dict[str, Any]:
     by_tag: dict[str, list[etree._Element]] = {}
     for child in element:
         by_tag.setdefault("Url" if child.tag == "URL" else child.tag, []).append(child)
     values: dict[str, Any] = {}
-    for field in _children(model):
+    for field in children(model):
         found = [_read_value(field, child) for child in by_tag.get(field.tag, ())]
         present = [value for value in found if value is not None]
         if present:
-            values[field.attribute] = present if field.repeated else present[0]
+            values[field.name] = present if field.repeated else present[0]
     return values
 
 
-def _read_value(field: _Child, element: etree._Element) -> Any:
+def _read_value(field: Child, element: etree._Element) -> Any:
     if field.node is None:
         text = element.text or ""
         return text if text.strip() else None
@@ -201,8 +147,8 @@ def _read_value(field: _Child, element: etree._Element) -> Any:
 
 
 def _write_children(parent: etree._Element, message: Node) -> None:
-    for field in _children(type(message)):
-        value = getattr(message, field.attribute)
+    for field in children(type(message)):
+        value = getattr(message, field.name)
         if value is None:
             continue
         for item in value if field.repeated else (value,):

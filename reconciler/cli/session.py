@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -182,22 +179,6 @@ def guarded(project: Project, what: str) -> Iterator[None]:
 
 def _named(name: str, project: Project) -> str:
     return f"{name}.{project.environment}" if project.environment else name
-
-
-class SystemClock:
-    """The real time, and real chance."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        """Pause."""
-        await asyncio.sleep(seconds)
-
-    def nonce(self) -> str:
-        """Return sixteen random hexadecimal digits."""
-        return secrets.token_hex(8)
 
 
 # Planning.

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from reconciler.api import rules
 from reconciler.api.messages import JobRequest, Operation
+from reconciler.api.shape import UNSENDABLE
 from reconciler.api.transcode import Transcode
-from reconciler.api.xml import UNSENDABLE
 
 _FREE: Final = frozenset(("url", "object", "user_data"))
 """Nodes whose texts differ from row to row."""

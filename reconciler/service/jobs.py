@@ -14,6 +14,7 @@ from typing import Any, Final
 from reconciler.api import rules, xml
 from reconciler.api.media import MediaInfo, MediaResult
 from reconciler.api.messages import STATES, SUCCESS, Job, JobOperation, JobRequest, JobsReply, Operation
+from reconciler.api.shape import tag_path
 from reconciler.service import keys
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.http import Request, Response, xml_response
@@ -153,7 +154,7 @@ def _template_problems(operation: Operation, where: str) -> Iterator[RefusedErro
 
 
 def _path(where: str, path: tuple[str | int, ...]) -> str:
-    return ".".join(part for part in (where, xml.tag_path(Operation, path)) if part)
+    return ".".join(part for part in (where, tag_path(Operation, path)) if part)
 
 
 def _read(body: bytes) -> JobRequest:

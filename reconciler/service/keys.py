@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from reconciler.api import xml
+from reconciler.api.shape import UNSENDABLE
 from reconciler.service.refused import RefusedError
 
 MAX_KEY_BYTES: Final = 850
@@ -21,7 +21,7 @@ _PARTIAL: Final = re.compile(r"\.reconciler-.*\.partial", re.DOTALL)
 
 def check(key: str) -> None:
     """Raise RefusedError, saying why, when no object can have this key."""
-    if xml.UNSENDABLE.search(key):
+    if UNSENDABLE.search(key):
         raise RefusedError("InvalidObjectName", "the key holds a character that XML cannot carry")
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):

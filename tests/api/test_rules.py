@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.api import rules, xml
+from reconciler.api import rules, shape
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.rules import (
     check_object,
@@ -491,5 +491,5 @@ def test_whatever_is_checked_every_violation_points_at_a_node(
     for violation in rules.check_operation(operation):
         assert violation.path
         assert violation.message
-        tags = xml.tag_path(Operation, violation.path)
+        tags = shape.tag_path(Operation, violation.path)
         assert tags.replace("[", ".").replace("]", "").count(".") == len(violation.path) - 1

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.api import xml
-from reconciler.api.messages import Job, JobRequest, JobsReply, Operation
+from reconciler.api.messages import Job, JobRequest, JobsReply
 from reconciler.api.node import Node
-from reconciler.api.transcode import Transcode
+from reconciler.api.shape import UNSENDABLE
 
 SMALLEST = (
     b"<Request><Operation><VideoSynthesis><SpliceInfo><Url>a</Url></SpliceInfo></VideoSynthesis>"
@@ -37,7 +37,7 @@ def request_with(inner: str, *, synthesis: str = "") -> str:
 # Any message.
 
 TEXTS = st.text(
-    st.characters(exclude_categories=["Cs"]).filter(lambda c: not xml.UNSENDABLE.search(c)), min_size=1, max_size=20
+    st.characters(exclude_categories=["Cs"]).filter(lambda c: not UNSENDABLE.search(c)), min_size=1, max_size=20
 ).filter(lambda text: bool(text.strip()))
 NUMBERS = st.decimals(-1_000_000, 1_000_000, places=3) | st.integers(0, 10**9).map(Decimal)
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {
@@ -328,27 +328,3 @@ def test_a_character_that_xml_cannot_carry_is_replaced() -> None:
 
 def test_an_empty_text_is_an_empty_element() -> None:
     assert xml.write(JobsReply(next_token=""), "Response") == b"<Response><NextToken></NextToken></Response>"
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        (("video", "width"), "Video.Width"),
-        (("audio_mix_array", 1, "effect_config", "bgm_fade_time"), "AudioMixArray[1].EffectConfig.BgmFadeTime"),
-        (("trans_config", "aigc_metadata", "produce_id"), "TransConfig.AIGCMetadata.ProduceID"),
-        (("video", "bitrate", "function-before"), "Video.Bitrate"),
-        ((), ""),
-    ],
-)
-def test_tag_path(path: tuple[str | int, ...], expected: str) -> None:
-    assert xml.tag_path(Transcode, path) == expected
-
-
-def test_tag_path_goes_through_arrays() -> None:
-    assert xml.tag_path(Operation, ("watermark", 2, "text", "text")) == "Watermark[2].Text.Text"
-
-
-def test_unsendable_is_what_the_standard_says() -> None:
-    allowed = {0x9, 0xA, 0xD, 0x20, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x10FFFF}
-    refused = {0x0, 0x8, 0xB, 0xC, 0xE, 0x1F, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF}
-    assert {point for point in allowed | refused if xml.UNSENDABLE.search(chr(point))} == refused

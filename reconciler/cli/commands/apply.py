@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -141,7 +143,7 @@ class _Apply:
                     lockfile,
                     report,
                     wire=lambda request: wire_request(request, bucket=bucket, region=region),
-                    clock=session.SystemClock(),
+                    clock=_SystemClock(),
                     pace=pace,
                     stop=signals.stop,
                 )
@@ -156,6 +158,22 @@ class _Apply:
     def _sum_up(self, plan: Plan, report: Report) -> None:
         if not self._as_json and not plan.empty:
             click.echo(outcome_line(report), color=self._options.color)
+
+
+class _SystemClock:
+    """The real time, and real chance."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        await asyncio.sleep(seconds)
+
+    def nonce(self) -> str:
+        """Return sixteen random hexadecimal digits."""
+        return secrets.token_hex(8)
 
 
 class _Signals:
