@@ -75,7 +75,7 @@ def _variables(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class PolicySettings(_Settings):

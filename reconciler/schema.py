@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from reconciler.api.messages import JobRequest, Operation, Output, SpliceInfo, VideoSynthesis
 from reconciler.api.node import Bool, Node, Text
@@ -36,9 +36,15 @@ def _optional(annotation: Any, description: str) -> tuple[Any, Any]:
     return (annotation | None, Field(None, description=description))
 
 
+class _Shape(Node):
+    """A node that is asked for its keys and its JSON Schema; nothing is validated with it, so nothing is prepared."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
 Source: Final = create_model(
     "Source",
-    __base__=Node,
+    __base__=_Shape,
     __doc__="One source and its place on the canvas: `url`, or `output` for another output.",
     url=_optional(Text, "Key or URL of a video in the project's bucket."),
     output=_optional(Text, "Address of another output, which is then made first."),
@@ -47,7 +53,7 @@ Source: Final = create_model(
 
 Composition: Final = create_model(
     "Composition",
-    __base__=Node,
+    __base__=_Shape,
     __doc__="What is placed on the canvas; later sources are painted over earlier ones.",
     splice_info=_optional(tuple[Source, ...], "The sources, painted in this order."),
     **_fields(VideoSynthesis, "splice_info"),
@@ -67,7 +73,7 @@ _OWN: Final[dict[str, Any]] = {
 
 Defaults: Final = create_model(
     "Defaults",
-    __base__=Node,
+    __base__=_Shape,
     __doc__="Merged under every output of this file.",
     **_OWN,
     **_fields(Operation, "video_synthesis", "output"),
@@ -87,11 +93,11 @@ _MOVE: Final[dict[str, Any]] = {
     "to": (Text, Field(description="The new address.")),
 }
 
-Move: Final = create_model("Move", __base__=Node, __doc__="A renamed output.", **_MOVE)
+Move: Final = create_model("Move", __base__=_Shape, __doc__="A renamed output.", **_MOVE)
 
 Document: Final = create_model(
     "Manifest",
-    __base__=Node,
+    __base__=_Shape,
     __doc__="The outputs that should exist.",
     version=(Literal[1], Field(description="Version of this format: 1.")),
     transcode_templates=_optional(dict[str, Transcode], "Encoding parameters by name."),

@@ -33,7 +33,7 @@ _ABSENT: Final = object()
 _HUGE: Final = 10**30
 _SURROGATES: Final = range(0xD800, 0xE000)
 
-_SIGNS: Final = ("!", "&", "*", "?", "|", ">", "<", "%", "\n---", "\n...", "{:", "[:", ",:")
+_SIGNS: Final = ("!", "&", "*", "?", "|", ">", "<", "\n---", "\n...", "{:", "[:", ",:")
 """What the plain subset is without: tags, anchors, complex keys, block scalars, directives, several documents."""
 
 _ODD: Final = tuple(
@@ -43,6 +43,7 @@ _ODD: Final = tuple(
         r"0[bBoOxX]",  # … 0b11, 0X1F
         r"\n *[\]}]|\n[^ \n#-][^\n]*[\]}]",  # a flow collection over several lines, perhaps under-indented
         r"- [ ]*- [ ]*- [ ]*- ",  # with _DEEP: what nests so deep that yaml_rs would end the process
+        r"(?:\A|\n|[:,\[{-]) *%",  # a directive, or a scalar that begins like one
         r" :[^ ]",
         r":[,\]}]",
     )

@@ -605,6 +605,17 @@ def test_a_row_that_breaks_a_rule_is_found_among_those_that_do_not() -> None:
     ]
 
 
+def test_a_key_with_another_wildcard_is_found_among_those_without() -> None:
+    manifest = (
+        f"version: 1\ndefaults:{ENCODING}outputs:\n  a:\n    for_each: {{x: ext, y: jobid, z: etx}}\n"
+        "    video_synthesis: {splice_info: [{url: in}]}\n"
+        """    output: "out/{{ each.key }}.{{ '${' ~ each.value ~ '}' }}"\n"""
+    )
+    state = desired({"manifests/demo.yaml": manifest})
+    assert [output.object for output in state.outputs.values()] == ["out/x.mp4", "out/y.${jobid}", "out/z.${etx}"]
+    assert [problem.subject for problem in state.warnings] == ['a["z"]']
+
+
 def test_layouts_of_the_project_name_the_node_they_made() -> None:
     manifest = f"defaults:{ENCODING}outputs:\n  a:\n    layout: own\n    output: a.mp4\n"
     found = problems(manifest, own={"own": "- {url: a, widht: 3, height: b}\n"})

@@ -56,7 +56,7 @@ def _shape(request: JobRequest) -> Hashable | None:
     return (
         tuple(places),
         id(operation.transcode),
-        (key.count("$"), key.rpartition(".")[2], key[0] == "/"),
+        (key[0] == "/", key.rpartition(".")[2], *[part.partition("}")[0] for part in key.split("${")[1:]]),
         operation.video_synthesis.keep_audio_track,
         tuple([getattr(operation, name) for name in _IN_OPERATION]),
         tuple([getattr(request, name) for name in _IN_REQUEST]),
