@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import subprocess
@@ -42,7 +43,7 @@ def main() -> None:
         subprocess.run(
             [sys.executable, "-m", "reconciler", "-q", "init", folder], check=True, stdout=subprocess.DEVNULL
         )
-        shell = f"cd {shlex.quote(folder)}; reconciler() {{ {program} \"$@\"; }}; clear"
+        shell = f'cd {shlex.quote(folder)}; reconciler() {{ {program} "$@"; }}; clear'
         tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), "env", "PS1=$ ", "bash", "--norc")
         try:
             tmux("send-keys", shell, "Enter")
@@ -67,7 +68,7 @@ def main() -> None:
 
 def write(target: Path, lines: list[str]) -> None:
     """Write lines with their colours as a picture."""
-    console = Console(record=True, width=WIDTH, file=Path("/dev/null").open("w", encoding="utf-8"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for line in lines:
         console.print(Text.from_ansi(line), soft_wrap=True)
     console.save_svg(str(target), title="reconciler", unique_id="reconciler")

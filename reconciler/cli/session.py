@@ -56,10 +56,8 @@ def read_desired(project: Project) -> DesiredState:
     from reconciler.layout import environment
     from reconciler.manifest import parse_all
     from reconciler.resolve import resolve
-    from reconciler.yaml import decode
 
-    files = _manifest_files(project)
-    manifests = parse_all((decode(path.read_bytes(), _shown(path)), _shown(path)) for path in files)
+    manifests = parse_all((path.read_bytes(), _shown(path)) for path in _manifest_files(project))
     folders = [project.templates_dir, shipped(BUILT_IN_LAYOUTS)]
     return resolve(
         manifests,
