@@ -118,12 +118,6 @@ class Policy:
     prune: bool = False
     max_changes: int | str = "50%"
 
-    def limit(self, outputs: int) -> int:
-        """Return how many of ``outputs`` a plan may replace or delete without ``--force``."""
-        if isinstance(self.max_changes, int):
-            return self.max_changes
-        return outputs * int(self.max_changes.rstrip("%")) // 100
-
 
 @dataclass(frozen=True, slots=True)
 class Project:

@@ -113,14 +113,6 @@ def test_where_things_are(tmp_path: Path) -> None:
     assert load(tmp_path, environment="production").lockfile == tmp_path / "reconciler.production.lock"
 
 
-@pytest.mark.parametrize(
-    ("max_changes", "outputs", "limit"),
-    [("50%", 10, 5), ("50%", 3, 1), ("0%", 9, 0), ("100%", 9, 9), (3, 100, 3), (0, 5, 0)],
-)
-def test_how_many_changes_are_allowed(max_changes: int | str, outputs: int, limit: int) -> None:
-    assert Policy(max_changes=max_changes).limit(outputs) == limit
-
-
 def test_no_project(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"there is no reconciler\.yaml in") as caught:
         project.load(tmp_path, environ={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -57,16 +58,35 @@ def read_desired(project: Project) -> DesiredState:
     from reconciler.manifest import parse_all
     from reconciler.resolve import resolve
 
-    manifests = parse_all((path.read_bytes(), _shown(path)) for path in _manifest_files(project))
+    manifests = parse_all((_read(path), _shown(path)) for path in _manifest_files(project))
     folders = [project.templates_dir, shipped(BUILT_IN_LAYOUTS)]
-    return resolve(
-        manifests,
-        layouts=environment(jinja2.FileSystemLoader([str(folder) for folder in folders])),
-        rows=lambda name: _read_rows(project.root, name),
-        variables=project.vars,
-        bucket=project.bucket,
-        region=project.region,
-    )
+    with _bulk():
+        return resolve(
+            manifests,
+            layouts=environment(jinja2.FileSystemLoader([str(folder) for folder in folders])),
+            rows=lambda name: _read_rows(project.root, name),
+            variables=project.vars,
+            bucket=project.bucket,
+            region=project.region,
+        )
+
+
+@contextmanager
+def _bulk() -> Iterator[None]:
+    """Keep the garbage collector out while many small values are made that all stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ProjectError(f"cannot read {_shown(path)}: {error.strerror}") from error
 
 
 def _manifest_files(project: Project) -> list[Path]:

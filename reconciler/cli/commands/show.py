@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("address")
-@click.option("--format", "form", type=click.Choice(["text", "yaml", "json", "xml"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "yaml", "json", "xml"]), default="text", show_default=True,
+    help="What to print.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
 def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
