@@ -42,7 +42,8 @@ class QuietReport(Report):
     @override
     def failed(self, address: str, reason: str) -> None:
         super().failed(address, reason)
-        self._say(f"{click.style('failed', fg='red', bold=True):<10} {address}: {reason}")
+        verb = click.style("failed   ", fg="red", bold=True)
+        self._say(f"{verb} {address}: {reason}")
 
     def _say(self, text: str) -> None:
         click.echo(text, err=True)

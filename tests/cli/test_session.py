@@ -1,0 +1,74 @@
+"""The composition root: selecting outputs, credentials, what ships with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import session
+from reconciler.errors import UsageError
+
+ADDRESSES = ["duel", 'lesson["1"]', 'lesson["2"]', "wall"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "excluded", "chosen"),
+    [
+        ((), (), None),
+        (("duel",), (), ["duel"]),
+        (('lesson["1"]',), (), ['lesson["1"]']),
+        (("lesson*",), (), ['lesson["1"]', 'lesson["2"]']),
+        (("lesson[*]", "wall"), ('lesson["?"]',), ["wall"]),
+        ((), ("lesson*",), ["duel", "wall"]),
+        (("*",), (), ADDRESSES),
+    ],
+)
+def test_targets_and_exclusions(targets: tuple[str, ...], excluded: tuple[str, ...], chosen: list[str] | None) -> None:
+    assert session.Selection(targets, excluded, ()).chosen(ADDRESSES) == chosen
+
+
+@pytest.mark.parametrize(
+    ("patterns", "advice"),
+    [(("dual",), "did you mean `duel`?"), (("nothing*",), "`reconciler status` lists the addresses")],
+)
+def test_a_pattern_that_names_nothing_is_a_mistake(patterns: tuple[str, ...], advice: str) -> None:
+    with pytest.raises(UsageError, match=r"--replace .* names no output") as caught:
+        session.Selection((), (), patterns).replaced(ADDRESSES)
+    assert caught.value.advice == advice
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        ({"TENCENTCLOUD_SECRET_ID": "a"}, "TENCENTCLOUD_SECRET_KEY"),
+        ({"TENCENTCLOUD_SECRET_KEY": "b"}, "TENCENTCLOUD_SECRET_ID"),
+        ({}, "TENCENTCLOUD_SECRET_ID"),
+    ],
+)
+def test_half_of_the_credentials_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], missing: str
+) -> None:
+    for name in ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_SECURITY_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(UsageError, match=f"{missing} is not set"):
+        session.credentials(required=True)
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENCENTCLOUD_SECRET_ID", "id")
+    monkeypatch.setenv("TENCENTCLOUD_SECRET_KEY", "key")
+    monkeypatch.setenv("TENCENTCLOUD_SECURITY_TOKEN", "token")
+    found = session.credentials()
+    assert found is not None
+    assert (found.secret_id, found.secret_key, found.token) == ("id", "key", "token")
+    monkeypatch.delenv("TENCENTCLOUD_SECRET_ID")
+    monkeypatch.delenv("TENCENTCLOUD_SECRET_KEY")
+    assert session.credentials() is None
+
+
+@pytest.mark.parametrize(("name", "within"), [("templates", ""), ("manifests", "starter"), ("samples", "")])
+def test_what_ships_is_found(name: str, within: str) -> None:
+    assert any(Path(session.shipped(name, within)).iterdir())
