@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 
+import click
 import pytest
 from rich.console import Console
 
@@ -79,7 +80,7 @@ def test_for_terminals_bars_stand_below_the_finished_lines(monkeypatch: pytest.M
         ("z", 40, "rendering")
     ]
     play(report)
-    said = screen.getvalue()
+    said = click.unstyle(screen.getvalue())
     assert "created   a → out/a.mp4" in said
     assert "failed    b: InvalidSource" in said
     assert said.index("waiting") < said.index("created   a")
