@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from reconciler.api.messages import CANCEL, FAILED, SUCCESS, Job, JobRequest
@@ -95,6 +95,8 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
     try:
         for old, new in plan.moves.items():
             lockfile.move(old, new)
+            report.note(f"{old} is now {new}")
+        _keep_protection(plan, lockfile)
         await _Run(client, lockfile, report, wire, clock, pace, stop).carry_out(plan)
     finally:
         lockfile.checkpoint()
@@ -107,6 +109,16 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
     if report.failures:
         count = len(report.failures)
         raise ApplyError(f"{count} output{'s' if count > 1 else ''} could not be made")
+
+
+def _keep_protection(plan: Plan, lockfile: Lockfile) -> None:
+    """Record what the manifests say of protection now, so that it outlives the entry."""
+    for action in plan.actions:
+        record = lockfile.records.get(action.address)
+        if record is None or not action.request or action.address in lockfile.pending:
+            continue
+        if record.protect is not action.protect:
+            lockfile.done(action.address, replace(record, protect=action.protect))
 
 
 @dataclass
@@ -233,19 +245,20 @@ class _Run:
             return (await self.client.submit(request)).job_id
         except ServiceError as error:
             if error.status < 500:
-                raise self._refused(submission, error.code, error) from error
+                reason = f"{error.detail} (request id {error.request_id})" if error.request_id else error.detail
+                raise self._refused(submission, error.code, reason) from error
         except UnreachableError as error:
             if not error.sent:
-                raise self._refused(submission, "Unreachable", error) from error
+                raise self._refused(submission, "Unreachable", error.message) from error
         found = await self._settle(submission)
         if found is None:
-            raise self._refused(submission, "InternalError", ClientError("the service did not accept the job"))
+            raise self._refused(submission, "InternalError", "the service did not accept the job")
         return found
 
-    def _refused(self, submission: Submission, code: str, error: ClientError) -> _OutputFailedError:
+    def _refused(self, submission: Submission, code: str, reason: str) -> _OutputFailedError:
         """Record that a submission certainly made no job."""
         self.lockfile.dropped(submission.address)
-        return _OutputFailedError(code, error.message)
+        return _OutputFailedError(code, reason)
 
     async def _settle(self, submission: Submission) -> str | None:
         """Find out what became of a submission in doubt: its job's id, or None once it certainly made none.
@@ -254,6 +267,7 @@ class _Run:
         """
         deadline = datetime.fromisoformat(submission.time) + timedelta(seconds=self.pace.visibility)
         pause = FIRST_PAUSE
+        self.report.note(f"{submission.address}: the answer to its submission is not known; looking for the job")
         while True:
             late = self.clock.now() >= deadline
             found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})
@@ -263,7 +277,6 @@ class _Run:
                 return None
             if self.stop.is_set():
                 raise _StoppedError
-            self.report.note(f"{submission.address}: its submission was interrupted; looking for the job")
             await self.clock.sleep(pause)
             pause = min(pause * 2, self.pace.poll)
 
@@ -298,7 +311,7 @@ class _Run:
             raise _OutputFailedError(code if job.state == FAILED else job.state, detail, job.job_id)
         key = _key_made(job, submission.object)
         stored = await self.client.head_object(key)
-        record = _record(submission, job, key, self._checked(job, key, stored))
+        record = _record(submission, job, key, self._checked(job, key, stored), protect=action.protect)
         self.lockfile.done(action.address, record)
         self.report.finished(action.address, action.kind, record)
 
@@ -326,6 +339,7 @@ class _Run:
             etag=stored.etag,
             size=stored.size,
             finished=now,
+            protect=action.protect,
         )
         self.lockfile.done(action.address, record)
         self.report.finished(action.address, action.kind, record)
@@ -384,7 +398,7 @@ def _md5(job: Job) -> str | None:
     return digests[0].md5 if digests else None
 
 
-def _record(submission: Submission, job: Job, key: str, stored: StoredObject) -> Record:
+def _record(submission: Submission, job: Job, key: str, stored: StoredObject, *, protect: bool) -> Record:
     info = job.operation.media_info if job.operation else None
     duration = info.format.duration if info and info.format else None
     return Record(
@@ -396,6 +410,15 @@ def _record(submission: Submission, job: Job, key: str, stored: StoredObject) ->
         job=job.job_id,
         size=stored.size,
         duration=float(duration) if duration is not None else None,
-        created=job.creation_time,
-        finished=job.end_time,
+        created=_utc(job.creation_time),
+        finished=_utc(job.end_time),
+        protect=protect,
     )
+
+
+def _utc(time: str | None) -> str | None:
+    """Return a time of the service, which is written with its own offset, in UTC; None when it tells none."""
+    try:
+        return datetime.fromisoformat(time or "").astimezone(UTC).isoformat(timespec="seconds")
+    except ValueError:
+        return None

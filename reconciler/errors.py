@@ -52,7 +52,7 @@ class ManifestError(ReconcilerError):
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
         count = sum(d.severity == "error" for d in self.diagnostics)
-        super().__init__(f"{count} error{'s' if count != 1 else ''} in the manifests")
+        super().__init__(f"{count} error{'s' if count != 1 else ''}")
 
 
 class LockfileError(ReconcilerError):

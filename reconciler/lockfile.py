@@ -292,7 +292,7 @@ def _dump(records: Mapping[str, Record]) -> str:
 
 
 def _present(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if value is not None}
+    return {key: value for key, value in entry.items() if value is not None and value is not False}
 
 
 def _compact(value: Any) -> str:

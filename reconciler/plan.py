@@ -6,6 +6,7 @@ tests/plan/. What is declared is compared with what was recorded and with what i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -44,7 +45,8 @@ class Action:
 
     ``request`` and ``inputs`` (source → ETag) are what the output will be made of; an input that is itself still to
     be made is left out of ``inputs`` and named in ``upstream``. ``job`` is a job of ours to wait for first. ``seen``
-    is the ETag of the object under the key when the plan was made.
+    is the ETag of the object under the key when the plan was made. ``protect`` goes into the record, so that it
+    outlives the entry.
     """
 
     address: str
@@ -58,6 +60,7 @@ class Action:
     upstream: Mapping[str, str] = field(default_factory=dict)
     job: str | None = None
     seen: str | None = None
+    protect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +97,19 @@ def plan(
     prune: bool = False,
     replace_addresses: Collection[str] = (),
     only: Collection[str] | None = None,
+    excluded: Collection[str] = (),
 ) -> Plan:
     """Decide one action for every output that is declared, recorded or begun.
 
     ``prune`` deletes what is no longer declared; ``replace_addresses`` are made anew whatever their state; ``only``
-    limits the plan to these addresses and what they are made of.
+    limits the plan to these addresses and what they are made of; ``excluded`` are left as they are, and what is made
+    of them is made of what is there.
     """
     records, moves = _moved(desired, observed.records)
-    planner = _Planner(desired, replace(observed, records=records), frozenset(replace_addresses))
-    wanted = desired.outputs if only is None else _with_upstream(desired, only)
-    actions = [planner.decide(address) for address in wanted]
-    gone = sorted((records.keys() | observed.pending.keys()) - desired.outputs.keys())
+    wanted = set(desired.outputs if only is None else _with_upstream(desired, only)) - set(excluded)
+    planner = _Planner(desired, replace(observed, records=records), frozenset(replace_addresses), frozenset(wanted))
+    actions = [planner.decide(address) for address in sorted(wanted)]
+    gone = sorted((records.keys() | observed.pending.keys()) - desired.outputs.keys() - set(excluded))
     actions += [planner.undeclared(address, prune=prune) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
     return Plan(tuple(actions), moves, recorded=len(records))
@@ -126,12 +131,22 @@ def excess(made: Plan, limit: str | int) -> str | None:
 
 
 def _moved(desired: DesiredState, records: Mapping[str, Record]) -> tuple[Mapping[str, Record], dict[str, str]]:
-    """Give records the addresses they have now."""
+    """Give records the addresses they have now: those of ``moved``, and those that only the address tells apart.
+
+    A record that is no longer declared, and a new output with the same key, are one output under a new name.
+    """
     moves = {
         old: new
         for old, new in desired.moved.items()
         if old in records and old not in desired.outputs and new not in records
     }
+    homeless = {
+        record.object: old for old, record in records.items() if old not in moves.keys() | desired.outputs.keys()
+    }
+    for new, output in desired.outputs.items():
+        old = homeless.get(output.object)
+        if old is not None and new not in records and new not in moves.values():
+            moves[old] = new
     if not moves:
         return records, {}
     return {moves.get(address, address): record for address, record in records.items()}, moves
@@ -151,10 +166,14 @@ def _with_upstream(desired: DesiredState, only: Collection[str]) -> list[str]:
 class _Planner:
     """The decision table, one output at a time; what is made of other outputs asks for their decision first."""
 
-    def __init__(self, desired: DesiredState, observed: ObservedState, forced: frozenset[str]) -> None:
+    def __init__(
+        self, desired: DesiredState, observed: ObservedState, forced: frozenset[str], wanted: frozenset[str]
+    ) -> None:
         self._desired = desired
         self._observed = observed
         self._forced = forced
+        self._wanted = wanted
+        self._owners = {output.object: address for address, output in desired.outputs.items()}
         self._decided: dict[str, Action] = {}
 
     def decide(self, address: str) -> Action:
@@ -162,13 +181,17 @@ class _Planner:
         stack = [address]
         while stack:
             current = stack[-1]
-            open_ones = [name for name in self._desired.outputs[current].upstream if name not in self._decided]
+            open_ones = [name for name in self._upstream(self._desired.outputs[current]) if name not in self._decided]
             if open_ones:
                 stack.extend(open_ones)
             else:
                 self._decided.setdefault(current, self._decide(self._desired.outputs[current]))
                 stack.pop()
         return self._decided[address]
+
+    def _upstream(self, output: Output) -> list[str]:
+        """Return what an output is made of, as far as the plan is about it."""
+        return [name for name in output.upstream if name in self._wanted]
 
     def undeclared(self, address: str, *, prune: bool) -> Action:
         """Return the action for a record, or a begun submission, whose output is no longer declared."""
@@ -178,6 +201,8 @@ class _Planner:
             key = self._observed.pending[address].object
             job = live.job if live else None
             return Action(address, "forget", "no longer declared; its job was begun and not recorded", key, job=job)
+        if (owner := self._owners.get(record.object)) is not None:
+            return Action(address, "forget", f"no longer declared; its object belongs to {owner}", record.object)
         there = self._observed.objects.get(record.object)
         if there is None:
             return Action(address, "forget", "no longer declared, and already gone", record.object)
@@ -186,6 +211,9 @@ class _Planner:
         if there.etag != record.etag:
             reason = "no longer declared, but changed outside; delete it by hand, or `state rm` it"
             return Action(address, "conflict", reason, record.object)
+        if record.protect:
+            reason = "no longer declared, but protected; `state rm` it, or delete the object by hand"
+            return Action(address, "blocked", reason, record.object)
         return Action(address, "delete", "no longer declared", record.object, seen=there.etag)
 
     def _decide(self, output: Output) -> Action:
@@ -197,7 +225,7 @@ class _Planner:
         there = self._observed.objects.get(key)
         draft = Action(
             output.address, "none", "up to date", key, request=request, seen=there.etag if there else None,
-            inputs=self._inputs(output), sources=output.sources, upstream=self._rebuilt(output),
+            inputs=self._inputs(output), sources=output.sources, upstream=self._rebuilt(output), protect=output.protect,
         )  # fmt: skip
         decided = self._blocked(output, draft) or self._begun(output, draft)
         if decided is None:
@@ -219,11 +247,11 @@ class _Planner:
 
     def _rebuilt(self, output: Output) -> dict[str, str]:
         """Return those upstream outputs (address → key) that will be made, or are being made."""
-        decided = ((name, self._decided[name]) for name in output.upstream)
+        decided = ((name, self._decided[name]) for name in self._upstream(output))
         return {name: action.object for name, action in decided if action.kind in RENDERS | {"wait"}}
 
     def _blocked(self, output: Output, draft: Action) -> Action | None:
-        for name in output.upstream:
+        for name in self._upstream(output):
             if self._decided[name].kind in ("blocked", "conflict"):
                 return replace(draft, kind="blocked", reason=f"it is made of {name}, which is {self._kind_of(name)}")
         missing = [key for key in output.sources if key not in draft.inputs and key not in draft.upstream.values()]
@@ -268,7 +296,9 @@ class _Planner:
         """Decide for an output that was made before."""
         if record.object != draft.object:
             if there is not None:
-                reason = f"its key is now {draft.object}, where an object exists that was not made by us"
+                owners = [name for name, other in self._observed.records.items() if other.object == draft.object]
+                whose = f"the object of {owners[0]} is" if owners else "an object exists that was not made by us"
+                reason = f"its key is now {draft.object}, where {whose}"
                 return replace(draft, kind="conflict", reason=reason)
             return _changed(draft, record)
         drifted = there is not None and there.etag != record.etag
@@ -337,14 +367,24 @@ def _keep_ignored(request: dict[str, Any], recorded: Mapping[str, Any], paths: t
     """Return the request with the recorded values at the ignored paths (dotted, relative to the operation)."""
     operation = request["operation"][0]
     for path in paths:
-        operation = _graft(operation, recorded["operation"][0], path.split("."))
+        operation = _graft(operation, recorded["operation"][0], path_steps(path))
     return {**request, "operation": [operation]}
 
 
-def _graft(target: Any, source: Any, steps: list[str]) -> Any:
-    if not isinstance(target, Mapping):
-        return target
+def path_steps(path: str) -> list[str | int]:
+    """Split the path of a field: ``splice_info[1].x`` → ``["splice_info", 1, "x"]``."""
+    return [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
+
+
+def _graft(target: Any, source: Any, steps: list[str | int]) -> Any:
+    """Return ``target`` with the value that ``source`` has under ``steps``, or without it when it has none."""
     head, *rest = steps
+    if isinstance(target, list) and isinstance(head, int) and head < len(target):
+        before = source[head] if isinstance(source, list) and head < len(source) else None
+        item = _graft(target[head], before, rest) if rest else before
+        return [*target[:head], *([item] if item is not None else []), *target[head + 1 :]]
+    if not isinstance(target, Mapping) or isinstance(head, int):
+        return target
     before = source.get(head) if isinstance(source, Mapping) else None
     if rest and head in target:
         return {**target, head: _graft(target[head], before, rest)}

@@ -20,6 +20,9 @@ FINGERPRINT_VERSION: Final = "1"
 USER_DATA_MARK: Final = "reconciler:"
 """How the token that travels in a job's UserData begins; the fingerprint and a nonce follow."""
 
+OWN_USER_DATA: Final = 1024 - len(" " + USER_DATA_MARK + "1:" + 40 * "f" + ":" + 16 * "0")
+"""How long a person's own user data may be: the API's limit, less the token that is sent behind it."""
+
 _NO_PIXELS: Final = frozenset({"user_data", "job_level", "output"})
 _SOURCE_DEFAULTS: Final = {"x": 0, "y": 0}
 
@@ -71,6 +74,7 @@ class Record:
     duration: float | None = None
     created: str | None = None
     finished: str | None = None
+    protect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,8 @@ class World:
             fields["operation"] = JobOperation.model_validate({**operation.plain(), "media_result": result})
         if job["state"] == FAILED:
             fields |= {"code": "InvalidSource", "message": "moov atom not found"}
-        return Job(job_id=name, state=job["state"], progress=50, **fields)
+        times = {"creation_time": "2026-05-01T10:00:00+0800", "end_time": "2026-05-01T10:00:09+0800"}
+        return Job(job_id=name, state=job["state"], progress=50, **times, **fields)
 
     def jobs_of(self, key: str) -> list[str]:
         return [name for name, job in self.jobs.items() if job["request"].operation[0].output.object == key]

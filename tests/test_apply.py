@@ -177,7 +177,7 @@ def test_a_server_error_is_in_doubt_and_a_refusal_is_not(world: World) -> None:
     with pytest.raises(ApplyError):
         run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
     assert recorded(world).pending == {}
-    assert recorded(world).failures["a"].message == "400 InvalidArgument: Width is odd"
+    assert recorded(world).failures["a"].message == "Width is odd"
 
 
 def test_a_failure_leaves_the_others_and_is_tried_again_by_the_next_apply(world: World) -> None:
@@ -339,3 +339,29 @@ def test_the_token_travels_behind_the_users_own_text(text: str | None) -> None:
 def test_the_lockfile_of_a_simulated_world_is_the_real_one(world: World) -> None:
     run_once(world, DESIRED)
     assert open_lockfile(world).records == recorded(world).records
+
+
+def test_protection_is_recorded_without_making_anything_anew(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    kept = DesiredState({"a": output("a", protect=True)})
+    assert run_once(world, kept).counts == {}
+    assert recorded(world).records["a"].protect is True
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({}), prune=True)
+    assert "out/a.mp4" in world.objects
+    assert len(world.jobs) == 1
+
+
+def test_a_renamed_entry_that_is_told_to_adopt_never_loses_its_object(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    renamed = DesiredState({"z": output("z", "in/a.mp4", key="out/a.mp4", adopt=True)})
+    assert run_once(world, renamed).counts == {}
+    assert run_once(world, renamed, prune=True).counts == {}
+    assert "out/a.mp4" in world.objects
+    assert list(recorded(world).records) == ["z"]
+
+
+def test_times_are_recorded_in_utc(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    record = recorded(world).records["a"]
+    assert (record.created, record.finished) == ("2026-05-01T02:00:00+00:00", "2026-05-01T02:00:09+00:00")

@@ -37,7 +37,7 @@ def test_a_refusal_says_all_that_support_asks_for() -> None:
     assert str(errors.ServiceError(503, "SlowDown", "later")) == "503 SlowDown: later"
 
 
-@pytest.mark.parametrize(("count", "text"), [(1, "1 error in the manifests"), (2, "2 errors in the manifests")])
+@pytest.mark.parametrize(("count", "text"), [(1, "1 error"), (2, "2 errors")])
 def test_manifest_errors_are_counted_without_warnings(count: int, text: str) -> None:
     problems = [Diagnostic("error", "x")] * count + [Diagnostic("warning", "y")]
     assert str(errors.ManifestError(problems)) == text

@@ -44,7 +44,8 @@ def recorded(entries: dict[str, Any]) -> dict[str, Record]:
     for address, entry in entries.items():
         fields = dict(entry)
         inputs, etag, version = fields.pop("inputs", {}), fields.pop("etag", "made"), fields.pop("version", "1")
-        made = record(declared({address: fields})[address], inputs, etag)
+        protect = fields.pop("protect", False)
+        made = record(declared({address: fields})[address], inputs, etag, protect=protect)
         digest = made.fingerprint.partition(":")[2] if version == "1" else "other"
         records[address] = Record(**{**_fields(made), "fingerprint": f"{version}:{digest}"})
     return records

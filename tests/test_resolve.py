@@ -123,7 +123,7 @@ def test_warnings_are_kept() -> None:
         ("warning", "digest"),
     ]
     assert shown(state.warnings[0]).startswith(
-        "warning: 640 stretches the picture: `height` is missing and stays that of the source [race]\n"
+        "warning: `width` 640 without `height` stretches the picture: `height` stays that of the source [race]\n"
         "  --> manifests/demo.yaml:17:39\n"
     )
 

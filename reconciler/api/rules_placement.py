@@ -72,15 +72,16 @@ def _source(info: SpliceInfo, canvas: tuple[int, int] | None, *, subsampled: boo
 
 
 def _odd(key: str, value: int | None) -> Iterator[Violation]:
-    if value is not None and value % 2:
-        yield warning((key,), f"{value} is odd; `{key}` is rounded down to {value - 1}", f"write {value - 1}")
+    if value is not None and value % 2 and (value > 0 or key in ("x", "y")):
+        message = f"{value} is odd; where colours are stored for pairs of pixels `{key}` may become {value - 1}"
+        yield warning((key,), message, f"write {value - 1}")
 
 
 def _stretched(info: SpliceInfo) -> Iterator[Violation]:
     for given, other in (("width", "height"), ("height", "width")):
         value = getattr(info, given)
         if value is not None and getattr(info, other) is None:
-            message = f"{value} stretches the picture: `{other}` is missing and stays that of the source"
+            message = f"`{given}` {value} without `{other}` stretches the picture: `{other}` stays that of the source"
             yield warning((given,), message, f"write {other} too")
 
 

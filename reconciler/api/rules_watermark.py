@@ -147,9 +147,13 @@ def _text(node: TextMark) -> Iterator[Violation]:
     yield from required(node, "font_type", _DEMANDED, "write font_type: arial.ttf, or simhei.ttf for Chinese")
     if node.font_type not in _FONT_STEMS:
         yield from one_of("font_type", node.font_type, FONTS)
-    yield from required(node, "font_color", _DEMANDED, "write font_color: 0xffffff, say")
+    yield from required(node, "font_color", _DEMANDED, 'write font_color: "0xffffff", say, in quotes')
     if not blank(node.font_color) and not _COLOR.fullmatch(node.font_color or ""):
-        yield error(("font_color",), f"{show(node.font_color)} is not 0xRRGGBB", "write 0xffffff for white")
+        yield error(
+            ("font_color",),
+            f"{show(node.font_color)} is not 0xRRGGBB",
+            'write "0xffffff" for white, in quotes: without them YAML reads a number',
+        )
     yield from _transparency(node)
 
 

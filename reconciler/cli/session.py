@@ -222,6 +222,7 @@ async def make_plan(
         prune=prune or project.policy.prune,
         replace_addresses=selection.replaced(addresses),
         only=selection.chosen(addresses),
+        excluded=selection.excluded(addresses),
     )
 
 
@@ -235,10 +236,11 @@ class Selection:
 
     def chosen(self, addresses: list[str]) -> list[str] | None:
         """Return the addresses that the plan is limited to, or None for all."""
-        if not self._targets and not self._excluded:
-            return None
-        kept = matching(addresses, self._targets, "--target") if self._targets else set(addresses)
-        return sorted(kept - matching(addresses, self._excluded, "--exclude"))
+        return sorted(matching(addresses, self._targets, "--target")) if self._targets else None
+
+    def excluded(self, addresses: list[str]) -> set[str]:
+        """Return the addresses to leave as they are."""
+        return matching(addresses, self._excluded, "--exclude")
 
     def replaced(self, addresses: list[str]) -> set[str]:
         """Return the addresses to make anew whatever their state."""

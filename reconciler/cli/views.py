@@ -175,6 +175,8 @@ def summary_line(plan: Plan) -> str:
         return f"No changes. {total} output{'s are' if total != 1 else ' is'} up to date."
     text = f"Plan: {counts['create']} to create, {counts['replace']} to replace, {counts['delete']} to delete"
     others = [f"{counts[kind]} {verb}" for kind, verb in _VERBS.items() if counts[kind]]
+    if plan.moves:
+        others.append(f"{len(plan.moves)} to move")
     return ", ".join([text, *others]) + "."
 
 

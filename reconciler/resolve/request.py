@@ -15,6 +15,7 @@ from reconciler import schema
 from reconciler.api import rules
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.node import Bool, Node, Text
+from reconciler.api.rules import USER_DATA_LENGTH
 from reconciler.api.transcode import Transcode
 from reconciler.expression import ExpressionError, Names
 from reconciler.layout import Layouts
@@ -26,7 +27,7 @@ from reconciler.resolve.shapes import Shapes
 from reconciler.resolve.sources import Sources
 from reconciler.resolve.templates import TRANSCODE, WATERMARK, Templates, find, validated
 from reconciler.resolve.values import Compiler, Failures
-from reconciler.state import Output
+from reconciler.state import OWN_USER_DATA, Output
 
 
 class _Marks(Node):
@@ -112,6 +113,7 @@ class Builder:
         marks = self._marks(values, report)
         keys = sources.keys(request.operation[0])
         report.rules(self._bench.shapes.check(request))
+        _leave_room(request.operation[0].user_data, report)
         report.stop_if_failed()
         job = sources.own(request.operation[0])
         if job is not request.operation[0]:
@@ -197,6 +199,13 @@ def _typed(data: Mapping[str, Any], report: Report) -> JobRequest:
     except ValidationError as error:
         report.types(JobRequest, error)
         raise Stop from None
+
+
+def _leave_room(user_data: str | None, report: Report) -> None:
+    """Refuse user data that leaves no room for the token that finds a job again; apply sends it behind the text."""
+    if user_data is not None and OWN_USER_DATA < len(user_data) <= USER_DATA_LENGTH:
+        summary = f"{len(user_data)} characters of `user_data` leave no room for the token that finds the job again"
+        report.error(("user_data",), summary, f"write at most {OWN_USER_DATA}")
 
 
 def _object(operation: Operation, report: Report) -> str:

@@ -33,7 +33,7 @@ _UNSUPPORTED: Final = frozenset(
         *("encryption", "inventory", "lifecycle", "location", "logging", "object-lock"),
         *("partNumber", "policy", "referer", "replication", "restore", "select"),
         *("tagging", "torrent", "uploadId", "uploads", "versioning", "versions"),
-        *("website"),
+        "website",
     }
 )
 """Sub-resources and operations of other calls; each selects a call of its own, so none can be ignored."""

@@ -158,6 +158,7 @@ class Worker:
         operation = stored_request(job).operation[0]
         key = object_key(operation, job.id)
         target = self._target(operation)
+        operation = self._by_key(operation, job.bucket)
         sources = self._sources(operation, job.bucket)
         with target.partial(key, job.id) as path:
             rendered = await self._render(operation, sources, path, _Progress(self._queue, job.id))
@@ -180,13 +181,21 @@ class Worker:
             raise RefusedError("NoSuchBucket", f"there is no bucket `{operation.output.bucket}` here any more")
         return bucket
 
+    def _by_key(self, operation: Operation, bucket: str) -> Operation:
+        """Return the operation with its sources named by key, as messages should. Raises RefusedError."""
+        synthesis = operation.video_synthesis
+        named = tuple(
+            info.model_copy(update={"url": source_key(info.url, bucket, self._region)})
+            for info in synthesis.splice_info
+        )
+        return operation.model_copy(update={"video_synthesis": synthesis.model_copy(update={"splice_info": named})})
+
     def _sources(self, operation: Operation, name: str) -> dict[str, Path]:
-        """Return the file of every source. Raises RefusedError for one that is missing or in another bucket."""
+        """Return the file of every source by key. Raises RefusedError for one that is missing."""
         bucket = self._buckets.get(name)
         if bucket is None:
             raise RefusedError("NoSuchBucket", f"there is no bucket `{name}` here any more")
-        urls = [info.url for info in operation.video_synthesis.splice_info]
-        return {url: bucket.path(source_key(url, name, self._region)) for url in urls}
+        return {info.url: bucket.path(info.url) for info in operation.video_synthesis.splice_info}
 
 
 def source_key(url: str, bucket: str, region: str) -> str:

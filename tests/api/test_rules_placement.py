@@ -12,7 +12,7 @@ from tests.api.cases import (
 
 # Placement.
 
-STRETCHED = "stretches the picture: `{0}` is missing and stays that of the source [write {0} too]"
+STRETCHED = "without `{0}` stretches the picture: `{0}` stays that of the source [write {0} too]"
 PLACEMENTS: list[tuple[list[Keys], list[str]]] = [
     (
         [{"url": "a", "x": 1280, "width": 64, "height": 64}],
@@ -34,15 +34,15 @@ PLACEMENTS: list[tuple[list[Keys], list[str]]] = [
     ),
     ([{"url": "a", "x": -64}], []),
     ([{"url": "a", "x": 1278, "y": -62, "width": 64, "height": 64}], []),
-    ([{"url": "a", "width": 640}], [f"0.width: 640 {STRETCHED.format('height')}"]),
-    ([{"url": "a", "height": 360}], [f"0.height: 360 {STRETCHED.format('width')}"]),
+    ([{"url": "a", "width": 640}], [f"0.width: `width` 640 {STRETCHED.format('height')}"]),
+    ([{"url": "a", "height": 360}], [f"0.height: `height` 360 {STRETCHED.format('width')}"]),
     (
         [{"url": "a", "x": 1, "y": -3, "width": 641, "height": 359}],
         [
-            "0.x: 1 is odd; `x` is rounded down to 0 [write 0]",
-            "0.y: -3 is odd; `y` is rounded down to -4 [write -4]",
-            "0.width: 641 is odd; `width` is rounded down to 640 [write 640]",
-            "0.height: 359 is odd; `height` is rounded down to 358 [write 358]",
+            "0.x: 1 is odd; where colours are stored for pairs of pixels `x` may become 0 [write 0]",
+            "0.y: -3 is odd; where colours are stored for pairs of pixels `y` may become -4 [write -4]",
+            "0.width: 641 is odd; where colours are stored for pairs of pixels `width` may become 640 [write 640]",
+            "0.height: 359 is odd; where colours are stored for pairs of pixels `height` may become 358 [write 358]",
         ],
     ),
     (

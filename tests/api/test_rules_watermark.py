@@ -112,7 +112,13 @@ WATERMARKS: list[tuple[Keys, dict[str, object], list[str]]] = [
             )
         ],
     ),
-    (TEXT_MARK, {"text.font_color": "white"}, ["text.font_color: white is not 0xRRGGBB [write 0xffffff for white]"]),
+    (
+        TEXT_MARK,
+        {"text.font_color": "white"},
+        [
+            'text.font_color: white is not 0xRRGGBB [write "0xffffff" for white, in quotes: without them YAML reads a number]'
+        ],
+    ),
     (TEXT_MARK, {"text.font_color": "#99ff00"}, []),
     (
         TEXT_MARK,

@@ -19,13 +19,15 @@ ADDRESSES = ["duel", 'lesson["1"]', 'lesson["2"]', "wall"]
         (("duel",), (), ["duel"]),
         (('lesson["1"]',), (), ['lesson["1"]']),
         (("lesson*",), (), ['lesson["1"]', 'lesson["2"]']),
-        (("lesson[*]", "wall"), ('lesson["?"]',), ["wall"]),
-        ((), ("lesson*",), ["duel", "wall"]),
+        (("lesson[*]", "wall"), ('lesson["?"]',), ['lesson["1"]', 'lesson["2"]', "wall"]),
+        ((), ("lesson*",), None),
         (("*",), (), ADDRESSES),
     ],
 )
 def test_targets_and_exclusions(targets: tuple[str, ...], excluded: tuple[str, ...], chosen: list[str] | None) -> None:
-    assert session.Selection(targets, excluded, ()).chosen(ADDRESSES) == chosen
+    selection = session.Selection(targets, excluded, ())
+    assert selection.chosen(ADDRESSES) == chosen
+    assert selection.excluded(ADDRESSES) == ({'lesson["1"]', 'lesson["2"]'} if excluded else set())
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ class _Apply:
         if lockfile.pending or lockfile.torn:
             count = len(lockfile.pending)
             torn = ", and cut off a torn line" if lockfile.torn else ""
-            text = f"An earlier run ended early: took up {count} submission{'s' if count != 1 else ''}{torn}."
+            text = f"Taking up {count} submission{'s' if count != 1 else ''} of an earlier run{torn}."
             session.say(self._options, text)
 
     def _show(self, plan: Plan) -> None:

@@ -30,7 +30,7 @@ _SAMPLE: Final = "big-buck-bunny.mp4"
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=None, required=False)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False, metavar="[DIR]")
 @click.pass_obj
 def command(options: Globals, folder: Path | None) -> int:
     """Write a project that works into DIR: settings, a manifest, layouts, small sample clips.

@@ -23,8 +23,6 @@ _STATES = {
     "replace": "changed",
     "adopt": "to adopt",
     "wait": "running",
-    "delete": "undeclared",
-    "forget": "gone",
 }
 
 
@@ -94,7 +92,7 @@ def _chosen(plan: Plan, patterns: tuple[str, ...]) -> list[Action]:
 def _line(action: Action, lockfile: Lockfile, progress: dict[str, int | None]) -> Line:
     record = lockfile.records.get(action.address)
     failure = lockfile.failures.get(action.address)
-    state = _STATES.get(action.kind, action.kind)
+    state = _STATES.get(action.kind, action.kind) if action.request else "undeclared"
     detail = action.reason if action.kind in ("blocked", "conflict") else None
     if failure and action.kind in ("create", "replace"):
         state, detail = "failed", f"{failure.code}: {failure.message}"
@@ -102,7 +100,7 @@ def _line(action: Action, lockfile: Lockfile, progress: dict[str, int | None]) -
     return Line(
         address=action.address,
         state=state,
-        job=action.job or (record.job if record else failure.job if failure else None),
+        job=action.job or (failure.job if state == "failed" and failure else record.job if record else None),
         progress=progress.get(action.job) if action.job else None,
         object=action.object,
         size=record.size if record else None,
