@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.apply import Pace
     from reconciler.cli import Globals
     from reconciler.client import Client
+    from reconciler.diagnostics import Diagnostic
     from reconciler.lockfile import Lockfile
     from reconciler.plan import Plan
     from reconciler.rows import Rows
@@ -224,6 +225,24 @@ async def make_plan(
         only=selection.chosen(addresses),
         excluded=selection.excluded(addresses),
     )
+
+
+def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> list[Diagnostic]:
+    """Warn of outputs to make that the embedded service will refuse, so that nobody learns it from a failed job."""
+    if project.service != "embedded":
+        return []
+    from reconciler.diagnostics import Diagnostic
+    from reconciler.plan import RENDERS
+    from reconciler.service.unsupported import unsupported
+
+    found = []
+    for action in plan.actions:
+        if action.kind in RENDERS:
+            output = desired.outputs[action.address]
+            for refusal in unsupported(output.request.operation[0]):
+                summary = f"{'.'.join(map(str, refusal.path))}: {refusal.message}; the embedded service will refuse it"
+                found.append(Diagnostic("warning", summary, output.declared_at, subject=action.address))
+    return found
 
 
 class Selection:

@@ -100,6 +100,8 @@ class _Apply:
                 self._project, client, lockfile, desired, selection=self._selection, prune=self._prune
             )
             self._show(plan)
+            if refused := session.not_rendered_here(self._project, desired, plan):
+                session.say(self._options, views.diagnostics_text(refused))
             self._check(plan)
             if any(action.kind in EFFECTIVE for action in plan.actions):
                 self._ask()

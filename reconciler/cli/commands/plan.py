@@ -63,4 +63,7 @@ async def _plan(options: Globals, project: Project, selection: session.Selection
         session.say(options, views.diagnostics_text(desired.warnings))
     lockfile = session.open_lockfile(project)
     async with session.connect(project) as client:
-        return await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)
+        plan = await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)
+    if refused := session.not_rendered_here(project, desired, plan):
+        session.say(options, views.diagnostics_text(refused))
+    return plan
