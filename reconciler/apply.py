@@ -50,12 +50,14 @@ class Pace:
 
     ``parallelism`` is the number of jobs in flight, ``poll`` the longest pause in seconds between two questions, and
     ``visibility`` how many seconds an accepted job may take to appear in the service's list (docs/assumptions.md).
+    ``longest_call`` is how many seconds after an intent its call may still have been under way.
     Without ``wait`` jobs are submitted and left to the next apply; ``fail_fast`` begins nothing after a failure.
     """
 
     parallelism: int = 4
     poll: float = 5.0
     visibility: float = 120.0
+    longest_call: float = 60.0
     wait: bool = True
     fail_fast: bool = False
 
@@ -118,7 +120,7 @@ def _keep_protection(plan: Plan, lockfile: Lockfile) -> None:
         if record is None or not action.request or action.address in lockfile.pending:
             continue
         if record.protect is not action.protect:
-            lockfile.done(action.address, replace(record, protect=action.protect))
+            lockfile.amend(action.address, replace(record, protect=action.protect))
 
 
 @dataclass
@@ -213,7 +215,8 @@ class _Run:
         draft = self._draft(action)
         doubtful = self.lockfile.pending.get(action.address)
         if doubtful is not None and doubtful.job is None:
-            found = await self._settle(doubtful)
+            since = datetime.fromisoformat(doubtful.time) + timedelta(seconds=self.pace.longest_call)
+            found = await self._settle(doubtful, since=since)
             if found is not None and doubtful.fingerprint == draft.fingerprint:
                 return self._accepted(doubtful, found)
             if found is not None and not await self._supersede(action.address, found):
@@ -235,7 +238,7 @@ class _Run:
             object=action.object,
             request=action.request,
             inputs=inputs,
-            time=self.clock.now().isoformat(timespec="seconds"),
+            time=self.clock.now().isoformat(timespec="milliseconds"),
         )
 
     async def _send(self, submission: Submission) -> str:
@@ -250,7 +253,7 @@ class _Run:
         except UnreachableError as error:
             if not error.sent:
                 raise self._refused(submission, "Unreachable", error.message) from error
-        found = await self._settle(submission)
+        found = await self._settle(submission, since=self.clock.now())
         if found is None:
             raise self._refused(submission, "InternalError", "the service did not accept the job")
         return found
@@ -260,12 +263,13 @@ class _Run:
         self.lockfile.dropped(submission.address)
         return _OutputFailedError(code, reason)
 
-    async def _settle(self, submission: Submission) -> str | None:
+    async def _settle(self, submission: Submission, since: datetime) -> str | None:
         """Find out what became of a submission in doubt: its job's id, or None once it certainly made none.
 
-        Unknown is not absent: an accepted job may take ``visibility`` seconds to appear in the list.
+        Unknown is not absent: a job that was accepted at the latest at ``since`` may take ``visibility`` seconds from
+        then to appear in the list.
         """
-        deadline = datetime.fromisoformat(submission.time) + timedelta(seconds=self.pace.visibility)
+        deadline = since + timedelta(seconds=self.pace.visibility)
         pause = FIRST_PAUSE
         self.report.note(f"{submission.address}: the answer to its submission is not known; looking for the job")
         while True:

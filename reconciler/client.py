@@ -35,6 +35,8 @@ ATTEMPTS: Final = 5
 
 _SIGNATURE_SECONDS: Final = 3600
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+LONGEST_CALL: Final = 60.0
+"""Seconds after which a call that was begun has certainly reached the service or never will: connect, write, read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,11 @@ class Client:
             found |= {job.job_id: job for job in _jobs(reply).jobs_detail or ()}
         return found
 
-    async def list_jobs(self, *, created_after: str | None = None, states: str = "All") -> AsyncIterator[Job]:
+    async def list_jobs(self, *, created_after: str | None = None) -> AsyncIterator[Job]:
         """Yield the bucket's VideoSynthesis jobs, newest first; ``created_after`` is ISO 8601 with offset."""
         token = ""
         while True:
-            query = {"tag": TAG, "orderByTime": "Desc", "states": states, "size": str(JOB_PAGE)}
+            query = {"tag": TAG, "orderByTime": "Desc", "states": "All", "size": str(JOB_PAGE)}
             if created_after:
                 query["startCreationTime"] = created_after
             if token:
@@ -153,11 +155,10 @@ class Client:
             if error.status == httpx.codes.NOT_FOUND:
                 return None
             raise
-        return StoredObject(
-            etag=reply.headers.get("ETag", "").strip('"'),
-            size=int(reply.headers.get("Content-Length", 0)),
-            last_modified=reply.headers.get("Last-Modified", ""),
-        )
+        length = reply.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise MalformedReplyError(f"HEAD {_path(key)}: Content-Length is {length!r}")
+        return StoredObject(etag=reply.headers.get("ETag", "").strip('"'), size=int(length))
 
     async def delete_object(self, key: str) -> None:
         """Delete an object; deleting one that is not there is no error."""
@@ -200,10 +201,10 @@ class Client:
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise UnreachableError(f"{call}: cannot reach {self._where(host)}: {error}", sent=False) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise UnreachableError(f"{call}: no answer from {self._where(host)}: {reason}", sent=True) from error
-        if reply.status_code >= httpx.codes.BAD_REQUEST:
+        if not reply.is_success:
             raise _refusal(reply, call)
         return reply
 
@@ -254,7 +255,6 @@ def _listing(reply: httpx.Response) -> tuple[dict[str, StoredObject], str]:
             unquote(entry.findtext("Key", "")): StoredObject(
                 etag=entry.findtext("ETag", "").strip('"'),
                 size=int(entry.findtext("Size", "0")),
-                last_modified=entry.findtext("LastModified", ""),
             )
             for entry in root.iterfind("Contents")
         }

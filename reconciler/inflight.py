@@ -38,6 +38,7 @@ class Queue:
         self._running = 0
         self._changed = asyncio.Condition()
         self._left = set(actions)
+        self._drained = False
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -63,7 +64,7 @@ class Queue:
         """An action has ended; what waited for it may become ready."""
         async with self._changed:
             self._running -= 1
-            for dependent in self._dependents.get(address, ()) if succeeded else ():
+            for dependent in self._dependents.get(address, ()) if succeeded and not self._drained else ():
                 self._waits[dependent].discard(address)
                 if not self._waits[dependent]:
                     self._ready.append(dependent)
@@ -71,6 +72,7 @@ class Queue:
 
     def drain(self) -> None:
         """Begin nothing more."""
+        self._drained = True
         self._ready.clear()
 
 

@@ -93,7 +93,7 @@ class Layout:
             marks = {name: _MARK + name for name in self._only_placed if isinstance(names.get(name), str)}
             self._rendered[shape] = self._render({**names, **marks}, subject)
         return [
-            {**item, "url": names[item["url"][1:]]} if item.get("url", "")[:1] == _MARK else item
+            {**item, "url": names[item["url"][1:]]} if _is_marked(item.get("url")) else item
             for item in self._rendered[shape]
         ]
 
@@ -231,3 +231,7 @@ def _items(text: str) -> list[dict[str, Any]] | None:
 
 def _for(problem: Diagnostic, subject: str) -> Diagnostic:
     return Diagnostic(problem.severity, problem.summary, problem.position, problem.excerpt, problem.advice, subject)
+
+
+def _is_marked(url: object) -> bool:
+    return isinstance(url, str) and url.startswith(_MARK)

@@ -17,6 +17,7 @@ crash loses nothing that happened (architecture, "How apply survives a crash")::
     {"op": "dropped", "address": …}                        the intent turned out to have had no effect
     {"op": "forget", "address": …}
     {"op": "move", "address": …, "to": …, "record": …}
+    {"op": "record", "address": …, "record": …}            the record without an effect: its protection changed
 
 Replaying a line twice gives the same state, so a crash between writing a new lockfile and emptying the journal is
 harmless. A torn last line is cut off. A checkpoint folds the journal into a new lockfile and keeps in the journal
@@ -29,7 +30,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -65,7 +66,6 @@ class Lockfile:
         self.records: dict[str, Record] = {}
         self.pending: dict[str, Submission] = {}
         self.failures: dict[str, Failure] = {}
-        self.replayed = 0
         self.torn = False
         self._stream: FileIO | None = None
 
@@ -78,15 +78,22 @@ class Lockfile:
         lockfile = cls(path, journal)
         lockfile.records = _read_records(path)
         for line in lockfile._journal_lines():
-            lockfile._replay(line)
-            lockfile.replayed += 1
+            try:
+                lockfile._replay(line)
+            except (TypeError, KeyError, AttributeError) as error:
+                raise LockfileError(
+                    f"{journal} has an entry that this reconciler does not know: {error}",
+                    advice="it was written by another version: use that one, or upgrade",
+                ) from error
         return lockfile
 
     # Writing. The caller holds the guard.
 
     def begin(self) -> None:
         """Fold what an earlier run left in the journal, and open the journal for appending."""
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        with _disk(self.journal.parent):
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self.journal.parent.parent)
         self.checkpoint()
 
     def intend(self, submission: Submission) -> None:
@@ -114,8 +121,13 @@ class Lockfile:
         self._append({"op": "forget", "address": address})
 
     def move(self, address: str, to: str) -> None:
-        """Give a record a new address."""
-        self._append({"op": "move", "address": address, "to": to, "record": asdict(self.records[address])})
+        """Give what is recorded, begun or failed for an output a new address."""
+        record = self.records.get(address)
+        self._append({"op": "move", "address": address, "to": to, "record": asdict(record) if record else None})
+
+    def amend(self, address: str, record: Record) -> None:
+        """Change what is kept beside a result, not the result; what is begun or failed stays."""
+        self._append({"op": "record", "address": address, "record": asdict(record)})
 
     def checkpoint(self) -> None:
         """Write the lockfile whole and shorten the journal to what is still pending.
@@ -123,20 +135,14 @@ class Lockfile:
         The lockfile is left alone when its bytes would not change, so an apply with nothing to do touches nothing.
         """
         text = _dump(self.records)
-        try:
+        with _disk(self.path):
             if (self.records or self.path.exists()) and not _has_content(self.path, text):
                 _replace(self.path, text)
             self.close()
-            rest = "".join(_line(entry) for entry in self._unfinished())
-            if rest or self.journal.exists():
-                _replace(self.journal, rest)
+            # Always, also when it is empty: the rename puts the journal's name on the disk before the first intent.
+            _replace(self.journal, "".join(_line(entry) for entry in self._unfinished()))
             self._stream = self.journal.open("ab", buffering=0)
             self.torn = False
-        except OSError as error:
-            raise LockfileError(
-                f"cannot write {error.filename or self.path}: {error.strerror}",
-                advice="nothing is lost: free space or make the folder writable, then run apply again",
-            ) from error
 
     def close(self) -> None:
         """Close the journal; what was appended stays."""
@@ -158,6 +164,15 @@ class Lockfile:
                 advice="nothing is lost: free space, then run apply again",
             ) from error
         self._replay(entry)
+
+    def _rename(self, address: str, to: str, record: Mapping[str, Any] | None) -> None:
+        self.records.pop(address, None)
+        if record is not None:
+            self.records[to] = Record(**record)
+        if begun := self.pending.pop(address, None):
+            self.pending[to] = replace(begun, address=to)
+        if failure := self.failures.pop(address, None):
+            self.failures[to] = replace(failure, address=to)
 
     def _give_up(self, whole: int) -> None:
         """Append nothing more: what would follow a torn line would be lost with it."""
@@ -218,8 +233,9 @@ class Lockfile:
                 self.records.pop(address, None)
                 self.failures.pop(address, None)
             case "move":
-                self.records.pop(address, None)
-                self.records[fields["to"]] = Record(**fields["record"])
+                self._rename(address, fields["to"], fields["record"])
+            case "record":
+                self.records[address] = Record(**fields["record"])
             case other:
                 raise LockfileError(
                     f"{self.journal} has an entry of unknown kind {other!r}",
@@ -235,23 +251,44 @@ def guard(folder: Path, what: str = "apply") -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     path, owner = folder / "guard", folder / "guard.owner"
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        with _disk(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            owner.write_text(f"{what}, process {os.getpid()}\n", encoding="utf-8")
     except Timeout:
-        holder = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another process"
         raise GuardError(
-            f"another run is at work on this project ({holder})",
+            f"another run is at work on this project ({_holder(owner)})",
             advice="wait for it to end; plan and status work beside it",
         ) from None
     try:
-        owner.write_text(f"{what}, process {os.getpid()}\n", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(owner: Path) -> str:
+    try:
+        return owner.read_text(encoding="utf-8").strip() or "another process"
+    except OSError:  # it has just ended, or has not yet said who it is
+        return "another process"
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Say in plain words what the disk refused; a guard that is taken is not the disk's fault."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise LockfileError(
+            f"cannot write {error.filename or path}: {error.strerror}",
+            advice="nothing is lost: free space or make the folder writable, then run apply again",
+        ) from error
 
 
 def _read_records(path: Path) -> dict[str, Record]:
@@ -265,22 +302,31 @@ def _read_records(path: Path) -> dict[str, Record]:
         document = json.loads(raw)
         version, outputs = document["version"], document["outputs"]
     except (ValueError, KeyError, TypeError) as error:
-        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(raw)) from error
+        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(path, raw)) from error
     if not isinstance(version, int) or version > VERSION:
         raise LockfileError(
             f"{path} has version {version}, this reconciler reads up to {VERSION}",
             advice="upgrade reconciler; it was last written by a newer one",
         )
     try:
-        return {address: Record(**entry) for address, entry in outputs.items()}
+        return {address: _record(entry) for address, entry in outputs.items()}
     except (TypeError, AttributeError) as error:
-        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(raw)) from error
+        raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(path, raw)) from error
 
 
-def _damage_advice(raw: str) -> str:
+def _record(entry: Mapping[str, Any]) -> Record:
+    """Return a record, or raise TypeError when one of its parts is not of its kind."""
+    record = Record(**entry)
+    for name, kind in (("object", str), ("fingerprint", str), ("etag", str), ("request", dict), ("inputs", dict)):
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(f"{name} is {getattr(record, name)!r}")
+    return record
+
+
+def _damage_advice(path: Path, raw: str) -> str:
     if "<<<<<<<" in raw:
         return "it holds a merge conflict: keep the newer line of each output, then run plan"
-    return "take the last good version from Git (git checkout -- reconciler.lock), then run plan"
+    return f"take the last good version from Git (git checkout -- {path.name}), then run plan"
 
 
 def _dump(records: Mapping[str, Record]) -> str:
@@ -349,7 +395,11 @@ def _replace(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

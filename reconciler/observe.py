@@ -27,6 +27,9 @@ async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> 
     """Ask the service for everything that planning ``desired`` needs to know."""
     keys = {key for output in desired.outputs.values() for key in (output.object, *output.sources)}
     keys |= {record.object for record in lockfile.records.values()}
+    for address, output in desired.outputs.items():
+        if output.ignore_changes and address in lockfile.records:
+            keys.update(lockfile.records[address].inputs)  # an ignored change may keep a source of before
     objects, jobs = await asyncio.gather(_objects(client, keys), find_jobs(client, lockfile.pending))
     return ObservedState(objects=objects, records=lockfile.records, pending=dict(lockfile.pending), jobs=jobs)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from reconciler.api.messages import TERMINAL
 from reconciler.state import (
@@ -21,10 +21,13 @@ from reconciler.state import (
     content,
     fingerprint,
     request_keys,
+    sources_of,
 )
 
 if TYPE_CHECKING:
     from reconciler.changes import Change
+
+T = TypeVar("T")
 
 Kind = Literal["create", "replace", "reuse", "adopt", "wait", "delete", "forget", "conflict", "blocked", "none"]
 
@@ -105,9 +108,10 @@ def plan(
     limits the plan to these addresses and what they are made of; ``excluded`` are left as they are, and what is made
     of them is made of what is there.
     """
-    records, moves = _moved(desired, observed.records)
+    observed, moves = _moved(desired, observed)
+    records = observed.records
     wanted = set(desired.outputs if only is None else _with_upstream(desired, only)) - set(excluded)
-    planner = _Planner(desired, replace(observed, records=records), frozenset(replace_addresses), frozenset(wanted))
+    planner = _Planner(desired, observed, frozenset(replace_addresses), frozenset(wanted))
     actions = [planner.decide(address) for address in sorted(wanted)]
     gone = sorted((records.keys() | observed.pending.keys()) - desired.outputs.keys() - set(excluded))
     actions += [planner.undeclared(address, prune=prune) for address in gone if only is None or address in only]
@@ -122,34 +126,38 @@ def excess(made: Plan, limit: str | int) -> str | None:
     """
     touched = made.summary["replace"] + made.summary["delete"]
     if isinstance(limit, str) and limit.endswith("%"):
-        share = float(limit[:-1]) / 100
-        if made.recorded < _SHARE_FROM or touched <= share * made.recorded:
+        if made.recorded < _SHARE_FROM or touched * 100 <= int(limit[:-1]) * made.recorded:
             return None
     elif touched <= int(limit):
         return None
     return f"the plan replaces or deletes {touched} of {made.recorded} outputs; policy.max_changes is {limit}"
 
 
-def _moved(desired: DesiredState, records: Mapping[str, Record]) -> tuple[Mapping[str, Record], dict[str, str]]:
-    """Give records the addresses they have now: those of ``moved``, and those that only the address tells apart.
+def _moved(desired: DesiredState, observed: ObservedState) -> tuple[ObservedState, dict[str, str]]:
+    """Give what is recorded or begun the addresses it has now: those of ``moved``, and those that the key tells.
 
-    A record that is no longer declared, and a new output with the same key, are one output under a new name.
+    What is no longer declared, and a new output with the same key, are one output under a new name.
     """
+    known = {address: record.object for address, record in observed.records.items()}
+    known |= {address: begun.object for address, begun in observed.pending.items()}
     moves = {
         old: new
         for old, new in desired.moved.items()
-        if old in records and old not in desired.outputs and new not in records
+        if old in known and old not in desired.outputs and new not in known
     }
-    homeless = {
-        record.object: old for old, record in records.items() if old not in moves.keys() | desired.outputs.keys()
-    }
+    homeless = {key: old for old, key in known.items() if old not in desired.outputs and old not in moves}
+    taken = set(moves.values())
     for new, output in desired.outputs.items():
-        old = homeless.get(output.object)
-        if old is not None and new not in records and new not in moves.values():
-            moves[old] = new
+        if output.object in homeless and new not in known and new not in taken:
+            moves[homeless[output.object]] = new
     if not moves:
-        return records, {}
-    return {moves.get(address, address): record for address, record in records.items()}, moves
+        return observed, {}
+
+    def renamed(values: Mapping[str, T]) -> dict[str, T]:
+        return {moves.get(address, address): value for address, value in values.items()}
+
+    pending = {address: replace(begun, address=address) for address, begun in renamed(observed.pending).items()}
+    return replace(observed, records=renamed(observed.records), pending=pending, jobs=renamed(observed.jobs)), moves
 
 
 def _with_upstream(desired: DesiredState, only: Collection[str]) -> list[str]:
@@ -174,6 +182,7 @@ class _Planner:
         self._forced = forced
         self._wanted = wanted
         self._owners = {output.object: address for address, output in desired.outputs.items()}
+        self._readers = {key: address for address, output in desired.outputs.items() for key in output.sources}
         self._decided: dict[str, Action] = {}
 
     def decide(self, address: str) -> Action:
@@ -191,7 +200,11 @@ class _Planner:
 
     def _upstream(self, output: Output) -> list[str]:
         """Return what an output is made of, as far as the plan is about it."""
-        return [name for name in output.upstream if name in self._wanted]
+        return [
+            name
+            for name in output.upstream
+            if name in self._wanted and self._desired.outputs[name].object in output.sources
+        ]
 
     def undeclared(self, address: str, *, prune: bool) -> Action:
         """Return the action for a record, or a begun submission, whose output is no longer declared."""
@@ -211,6 +224,11 @@ class _Planner:
         if there.etag != record.etag:
             reason = "no longer declared, but changed outside; delete it by hand, or `state rm` it"
             return Action(address, "conflict", reason, record.object)
+        if (reader := self._readers.get(record.object)) is not None:
+            return Action(address, "none", f"no longer declared; kept, as {reader} is made of it", record.object)
+        if live is not None and live.state not in TERMINAL:
+            reason = f"no longer declared, but job {live.job} is {live.state}; prune once it has ended"
+            return Action(address, "blocked", reason, record.object)
         if record.protect:
             reason = "no longer declared, but protected; `state rm` it, or delete the object by hand"
             return Action(address, "blocked", reason, record.object)
@@ -221,6 +239,7 @@ class _Planner:
         request = request_keys(output)
         if record and output.ignore_changes:
             request = _keep_ignored(request, record.request, output.ignore_changes)
+            output = replace(output, sources=sources_of(request))
         key = self._key(output, record)
         there = self._observed.objects.get(key)
         draft = Action(
@@ -386,7 +405,7 @@ def _graft(target: Any, source: Any, steps: list[str | int]) -> Any:
     if not isinstance(target, Mapping) or isinstance(head, int):
         return target
     before = source.get(head) if isinstance(source, Mapping) else None
-    if rest and head in target:
-        return {**target, head: _graft(target[head], before, rest)}
+    if rest:
+        return {**target, head: _graft(target[head], before, rest)} if head in target else target
     without = {key: value for key, value in target.items() if key != head}
     return without if before is None else {**without, head: before}

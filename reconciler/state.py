@@ -100,7 +100,6 @@ class StoredObject:
 
     etag: str
     size: int
-    last_modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,16 @@ class ObservedState:
     records: Mapping[str, Record]
     pending: Mapping[str, Submission] = field(default_factory=dict)
     jobs: Mapping[str, LiveJob] = field(default_factory=dict)
+
+
+def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys that a resolved request reads, each once, sorted: videos, sounds, watermark pictures."""
+    operation = request["operation"][0]
+    transcode = operation.get("transcode") or {}
+    mixes = [mix for mix in (transcode.get("audio_mix"), *(transcode.get("audio_mix_array") or ())) if mix]
+    images = [mark["image"] for mark in operation.get("watermark") or () if mark.get("image")]
+    found = {info["url"] for info in operation["video_synthesis"]["splice_info"]}
+    return tuple(sorted(found | {mix["audio_source"] for mix in mixes} | {image["url"] for image in images}))
 
 
 def content(request: Mapping[str, Any]) -> dict[str, Any]:

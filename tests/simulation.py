@@ -148,7 +148,7 @@ class SimulatedClient(Client):
                 found[name] = self.world.describe(name)
         return found
 
-    async def list_jobs(self, *, created_after: str | None = None, states: str = "All") -> AsyncIterator[Job]:
+    async def list_jobs(self, *, created_after: str | None = None) -> AsyncIterator[Job]:
         self.world.effect("list_jobs")
         since = datetime.fromisoformat(created_after) if created_after else datetime.min.replace(tzinfo=UTC)
         for name in reversed(self.world.jobs):

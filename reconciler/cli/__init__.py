@@ -143,29 +143,30 @@ def cli(  # noqa: PLR0913 - one parameter for each global option
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 changes pending, 130 or 143 stopped."""
-    verbose = "-v" in arguments or "--verbose" in arguments
+    verbose = any(word == "--verbose" or (word[:1] == "-" != word[1:2] and "v" in word) for word in arguments)
+    color = False if os.environ.get("NO_COLOR") or "--no-color" in arguments else None
     try:
         status = cli.main(args=list(arguments), prog_name="reconciler", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except ManifestError as error:
         from reconciler.cli import views
 
-        _say(views.diagnostics_text(error.diagnostics))
-        _say(click.style(f"{error.message}.", bold=True))
+        _say(views.diagnostics_text(error.diagnostics), color)
+        _say(click.style(f"{error.message}.", bold=True), color)
         return error.exit_code
     except ReconcilerError as error:
-        _say_error(error.message, error.advice)
+        _say_error(error.message, error.advice, color)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        _say(error.format_message())
+        _say(error.format_message(), color)
         return 1
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         advice = f"try `{context.command_path} --help`" if context else None
-        _say_error(error.format_message(), advice)
+        _say_error(error.format_message(), advice, color)
         return 1
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
+        _say("interrupted", color)
         return 130
     except BrokenPipeError:
         # Whoever read us has gone, as in `reconciler plan | head`; keep the interpreter from complaining at exit.
@@ -177,19 +178,16 @@ def run(arguments: Sequence[str]) -> int:
         _say_error(
             f"unforeseen: {type(error).__name__}: {error}",
             "this is a mistake in reconciler; run again with --verbose for the traceback",
+            color,
         )
         return 1
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True, color=_color())
+def _say(text: str, color: bool | None) -> None:  # noqa: FBT001 - handed on to click
+    click.echo(text, err=True, color=color)
 
 
-def _say_error(message: str, advice: str | None) -> None:
-    _say(f"{click.style('error:', fg='red', bold=True)} {message}")
+def _say_error(message: str, advice: str | None, color: bool | None) -> None:  # noqa: FBT001 - as above
+    _say(f"{click.style('error:', fg='red', bold=True)} {message}", color)
     if advice:
-        _say(f"  {click.style('→', fg='cyan')} {advice}")
-
-
-def _color() -> bool | None:
-    return False if os.environ.get("NO_COLOR") or "--no-color" in sys.argv else None
+        _say(f"  {click.style('→', fg='cyan')} {advice}", color)

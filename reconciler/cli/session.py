@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 BUILT_IN_LAYOUTS: Final = "templates"
 
-_PACES: Final = {"embedded": (0.2, 0.0), "cloud": (5.0, 120.0)}
-"""Longest pause between questions, and how long an accepted job may stay invisible, in seconds, by service."""
+_PACES: Final = {"embedded": (0.2, 0.0, 0.0), "cloud": (5.0, 120.0, 60.0)}
+"""In seconds, by service: the longest pause between questions, how long an accepted job may stay invisible, and how
+long a call of a process that has died may still be under way."""
 
 
 def open_project(options: Globals) -> Project:
@@ -172,9 +173,10 @@ def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bo
     once its process has died; the same service behind a socket may still be reading one (docs/assumptions.md).
     """
     from reconciler.apply import Pace
+    from reconciler.client import LONGEST_CALL
 
-    poll, visibility = _PACES.get(project.service, (1.0, 10.0))
-    return Pace(parallelism or project.parallelism, poll, visibility, wait=wait, fail_fast=fail_fast)
+    poll, visibility, longest = _PACES.get(project.service, (1.0, 10.0, LONGEST_CALL))
+    return Pace(parallelism or project.parallelism, poll, visibility, longest, wait=wait, fail_fast=fail_fast)
 
 
 # Recorded state.

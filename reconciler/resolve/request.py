@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from reconciler import schema
 from reconciler.api import rules
@@ -225,11 +225,13 @@ def _object(operation: Operation, report: Report) -> str:
 
 def _unknown_path(path: str) -> tuple[str, str | None] | None:
     """Return what is wrong with a path of ``ignore_changes`` such as ``video_synthesis.splice_info[1].x``."""
-    model: type[BaseModel] | None = schema.Entry
+    known: Mapping[str, schema.Child] = {
+        name: child for name, child in schema.children(Operation).items() if name != "output"
+    }
     for part in path.split("."):
-        known = schema.children(model) if model else {}
         name = part.partition("[")[0]
         if name not in known:
             return f"`{path}` names no node: there is no `{name}`", schema.key_advice(name, known)
         model = known[name].model
+        known = schema.children(model) if model else {}
     return None

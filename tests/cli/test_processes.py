@@ -208,13 +208,13 @@ def test_a_reader_that_goes_away_is_no_traceback(project: Path) -> None:
 
 def test_the_same_over_a_socket(project: Path) -> None:
     """The service behind ``serve``, the client as a stranger to it."""
-    server = start(project, "serve", "--root", str(project), "--port", "0", "--verbose")
+    server = start(project, "serve", "--root", str(project), "--port", "0")
     try:
         assert server.stderr is not None
         address = ""
         for line in server.stderr:
-            if "Uvicorn running on " in line:
-                address = line.split("Uvicorn running on ")[1].split()[0]
+            if line.startswith("Serving "):
+                address = line.split(" on ")[1].split(";")[0]
                 break
         settings = (project / "reconciler.yaml").read_text().replace("embedded", address)
         away = project / "away"

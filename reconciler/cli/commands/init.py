@@ -74,7 +74,9 @@ def _copy_folder(source: Path, target: Path) -> Iterator[Path]:
 def _copy(source: Path, target: Path) -> Iterator[Path]:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
         yield target
 
 
@@ -96,8 +98,13 @@ def _make_clip(target: Path, picture: str, sound: str) -> None:
         "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-t", "5",
         "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-f", "mp4", f"file:{partial}",
     ]  # fmt: skip
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    advice = "RECONCILER_FFMPEG names the FFmpeg to use; unset it for the one that comes with the package"
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise RenderError(f"FFmpeg does not start: {error.strerror}: {command[0]}", advice=advice) from error
     if done.returncode != 0:
         partial.unlink(missing_ok=True)
-        raise RenderError(f"FFmpeg could not make {target.name}: {done.stderr.strip()[-300:]}")
+        words = done.stderr.strip()[-300:] or f"it ended with status {done.returncode}"
+        raise RenderError(f"FFmpeg could not make {target.name}: {words}", advice=advice)
     partial.replace(target)

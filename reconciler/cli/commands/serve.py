@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,23 @@ def command(  # noqa: PLR0913 - one parameter for each option
             f"without credentials no signature is checked, so {host} would be open to everyone",
             advice="set TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, or listen on 127.0.0.1",
         )
+    root = options.directory / root
     settings = _defaults(options, root, bucket, region, parallelism)
-    asyncio.run(_serve(options, root, host, port, settings, credentials))
+    with _listening(host, port) as listener:
+        asyncio.run(_serve(options, root, listener, settings, credentials))
     return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Take the address before anything else is begun."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {reason}", advice="choose another --port or --host"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -79,7 +94,11 @@ def _defaults(
 
 
 async def _serve(
-    options: Globals, root: Path, host: str, port: int, settings: tuple[str, str, int], credentials: Credentials | None
+    options: Globals,
+    root: Path,
+    listener: socket.socket,
+    settings: tuple[str, str, int],
+    credentials: Credentials | None,
 ) -> None:
     import uvicorn
 
@@ -89,10 +108,9 @@ async def _serve(
     async with Service(
         root, bucket=bucket, region=region, concurrency=parallelism, work=True, credentials=credentials
     ) as service:
-        config = uvicorn.Config(
-            service.app, host=host, port=port, log_level="info" if options.verbose else "warning", server_header=False
-        )
-        server = uvicorn.Server(config)
+        level = "info" if options.verbose else "warning"
+        server = uvicorn.Server(uvicorn.Config(service.app, log_level=level, server_header=False))
+        host, port = listener.getsockname()[:2]
         checked = "signatures are checked" if credentials else "NO signature is checked"
         session.say(options, f"Serving {bucket} ({region}) on http://{host}:{port}; {checked}. Ctrl-C ends it.")
-        await server.serve()
+        await server.serve(sockets=[listener])
