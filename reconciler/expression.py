@@ -138,7 +138,7 @@ def describe(error: Exception, names: Names) -> ExpressionError:
     """Turn whatever a text or a layout raised into words; ``names`` are those it was given."""
     if isinstance(error, ExpressionError):
         return error
-    if isinstance(error, UndefinedNameError) and error.name is not None:
+    if isinstance(error, UndefinedNameError) and isinstance(error.name, str | int):
         return _undefined(str(error.name), error.owner, names)
     if isinstance(error, jinja2.TemplateNotFound):
         return ExpressionError(f"there is no file `{error.name}` among the layouts")

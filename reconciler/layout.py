@@ -193,6 +193,8 @@ class Layouts:
         if name not in self._known:
             try:
                 self._known[name] = Layout(self.env, name)
+            except UnicodeDecodeError:
+                raise ExpressionError(f"the layout `{name}` is not UTF-8", "save it as UTF-8") from None
             except jinja2.TemplateNotFound:
                 names = self.names()
                 raise ExpressionError(

@@ -194,9 +194,10 @@ class Lockfile:
     # Reading the journal.
 
     def _journal_lines(self) -> Iterator[Mapping[str, Any]]:
-        """Yield whole lines up to the first damaged one.
+        """Yield the whole lines, without a torn tail.
 
-        Every intent was synced together with all bytes before it, so a damaged line is always the unsynced tail.
+        Every intent was synced together with all bytes before it, so what a crash damages is always at the end. A
+        damaged line with whole ones behind it is no crash's doing, and cutting there could lose a submission.
         """
         try:
             raw = self.journal.read_bytes()
@@ -204,11 +205,16 @@ class Lockfile:
             return
         except OSError as error:
             raise LockfileError(f"cannot read {self.journal}: {error.strerror}") from error
-        for line in raw.splitlines(keepends=True):
-            entry = _parse_line(line)
-            if entry is None:
-                self.torn = True
-                return
+        entries = [_parse_line(line) for line in raw.splitlines(keepends=True)]
+        whole = next((index for index, entry in enumerate(entries) if entry is None), len(entries))
+        if any(entry is not None for entry in entries[whole:]):
+            raise LockfileError(
+                f"{self.journal} is damaged in line {whole + 1}, with whole lines behind it",
+                advice="take that line out by hand; what it recorded is then looked for at the service",
+            )
+        self.torn = whole < len(entries)
+        for entry in entries[:whole]:
+            assert entry is not None
             yield entry
 
     def _replay(self, entry: Mapping[str, Any]) -> None:
@@ -301,7 +307,7 @@ def _read_records(path: Path) -> dict[str, Record]:
     try:
         document = json.loads(raw)
         version, outputs = document["version"], document["outputs"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(path, raw)) from error
     if not isinstance(version, int) or version > VERSION:
         raise LockfileError(
@@ -320,7 +326,22 @@ def _record(entry: Mapping[str, Any]) -> Record:
     for name, kind in (("object", str), ("fingerprint", str), ("etag", str), ("request", dict), ("inputs", dict)):
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"{name} is {getattr(record, name)!r}")
+    if not _is_request(record.request):
+        raise TypeError("request is not one that was recorded")
     return record
+
+
+def _is_request(request: Mapping[str, Any]) -> bool:
+    """Tell whether a recorded request has the parts that planning reads."""
+    try:
+        (operation,) = request["operation"]
+        urls = [info["url"] for info in operation["video_synthesis"]["splice_info"]]
+        nodes = [node for node in (operation.get("transcode") or {}).values() if not isinstance(node, dict | list)]
+        return (
+            isinstance(operation["output"]["object"], str) and all(isinstance(url, str) for url in urls) and not nodes
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
 
 
 def _damage_advice(path: Path, raw: str) -> str:

@@ -238,7 +238,7 @@ class _Planner:
         record = self._observed.records.get(output.address)
         request = request_keys(output)
         if record and output.ignore_changes:
-            request = _keep_ignored(request, record.request, output.ignore_changes)
+            request = effective_request(output, record)
             output = replace(output, sources=sources_of(request))
         key = self._key(output, record)
         there = self._observed.objects.get(key)
@@ -382,11 +382,14 @@ def _protected(action: Action) -> Action:
     return action
 
 
-def _keep_ignored(request: dict[str, Any], recorded: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
-    """Return the request with the recorded values at the ignored paths (dotted, relative to the operation)."""
+def effective_request(output: Output, record: Record | None) -> dict[str, Any]:
+    """Return the request of an output as it is planned and sent: with the recorded values at its ignored paths."""
+    request = request_keys(output)
+    if record is None:
+        return request
     operation = request["operation"][0]
-    for path in paths:
-        operation = _graft(operation, recorded["operation"][0], path_steps(path))
+    for path in output.ignore_changes:
+        operation = _graft(operation, record.request["operation"][0], path_steps(path))
     return {**request, "operation": [operation]}
 
 

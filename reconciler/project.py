@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -34,12 +35,20 @@ _SERVICE: Final = re.compile(r"https?://[^\s/?#@]+/*")
 def _service(value: str) -> str:
     if value in ("embedded", "cloud"):
         return value
-    if _SERVICE.fullmatch(value):
+    if _SERVICE.fullmatch(value) and _is_address(value):
         return value.rstrip("/")
     near = did_you_mean(value, ("embedded", "cloud"))
     raise ValueError(
         f"must be embedded, cloud or an address such as http://127.0.0.1:8787{f'; {near}' if near else ''}"
     )
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, a bracket that is not closed
+        return False
 
 
 def _bucket(value: str) -> str:
@@ -149,7 +158,10 @@ class Project:
 
     @property
     def state_dir(self) -> Path:
-        """Where journal, caches and the embedded service's database are; safe to delete between runs."""
+        """Where the journal and the embedded service's database are.
+
+        Without the journal a job that is under way would be submitted again: delete it only when nothing is.
+        """
         return self.root / ".reconciler"
 
     @property

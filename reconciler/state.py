@@ -25,6 +25,25 @@ OWN_USER_DATA: Final = 1024 - len(" " + USER_DATA_MARK + "1:" + 40 * "f" + ":" +
 
 _NO_PIXELS: Final = frozenset({"user_data", "job_level", "output"})
 _SOURCE_DEFAULTS: Final = {"x": 0, "y": 0}
+_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "time_interval": {"start": 0},
+    "video": {
+        "codec": "h.264", "remove": False, "profile": "high", "preset": "medium", "long_short_mode": False,
+        "roi": "none", "interlaced": False, "rotate": 0, "bufsize": 0, "maxrate": 0,
+    },
+    "audio": {
+        "codec": "aac", "samplerate": 44100, "remove": False, "keep_two_tracks": False, "switch_track": False,
+    },
+    "trans_config": {
+        "adj_dar_method": "none", "is_check_reso": False, "reso_adj_method": 0, "is_check_video_bitrate": False,
+        "video_bitrate_adj_method": 0, "is_check_audio_bitrate": False, "audio_bitrate_adj_method": 0,
+        "is_check_video_fps": False, "video_fps_adj_method": 0, "delete_metadata": False, "is_hdr2_sdr": False,
+    },
+}  # fmt: skip
+"""What the documents say a node means when it is left out, for mp4 and its relatives (video-synthesis.md §2.4)."""
+
+_DEFAULT_CRF: Final = 25
+"""The quality when neither it nor a bitrate is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +159,7 @@ def content(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a resolved request that decides the pixels and the sound.
 
     Left out: user data, priority, callbacks, queue, where the result is stored, names of streams; documented defaults
-    that are written out; the spelling of codec names (the API's own samples differ in case).
+    that are written out, a bitrate beside a quality; the case of codec names (the API's own samples differ in it).
     """
     operation = request["operation"][0]
     kept = {key: value for key, value in operation.items() if key not in _NO_PIXELS}
@@ -150,7 +169,7 @@ def content(request: Mapping[str, Any]) -> dict[str, Any]:
     synthesis["splice_info"] = [_source(info) for info in synthesis.get("splice_info", ())]
     kept["video_synthesis"] = synthesis
     if transcode := kept.get("transcode"):
-        kept["transcode"] = {name: _fold_codec(node) for name, node in transcode.items()}
+        kept["transcode"] = _effective(transcode)
     return kept
 
 
@@ -158,10 +177,30 @@ def _source(info: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in info.items() if key != "name" and _SOURCE_DEFAULTS.get(key) != value}
 
 
-def _fold_codec(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {key: value.lower() if key in ("codec", "format") else value for key, value in node.items()}
-    return node
+def _effective(transcode: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what encoding parameters mean: without written-out defaults, and without what does not act."""
+    nodes = {name: _fold_case(node) for name, node in transcode.items()}
+    if nodes.get("container", {}).get("format") == "webm":
+        return nodes  # its codecs have other defaults
+    if "crf" in nodes.get("video", {}):
+        nodes["video"].pop("bitrate", None)
+    if "bitrate" not in nodes.get("video", {}) and nodes.get("video", {}).get("crf") == _DEFAULT_CRF:
+        del nodes["video"]["crf"]
+    kept = {name: _without_defaults(name, node) for name, node in nodes.items()}
+    return {name: node for name, node in kept.items() if node or name in ("video", "audio")}
+
+
+def _fold_case(node: Any) -> Any:
+    if not isinstance(node, Mapping):
+        return node
+    return {key: value.lower() if key in ("codec", "format") else value for key, value in node.items()}
+
+
+def _without_defaults(name: str, node: Any) -> Any:
+    defaults = _DEFAULTS.get(name)
+    if defaults is None:
+        return node
+    return {key: value for key, value in node.items() if key not in defaults or defaults[key] != value}
 
 
 def fingerprint(request: Mapping[str, Any], inputs: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ MAX_DEPTH: Final = 100
 MAX_ALIASED: Final = 100_000
 """Nodes that all aliases of a document may stand for together: a short text must not become a huge tree."""
 
-_EXCERPT_LENGTH: Final = 200
+_EXCERPT_LENGTH: Final = 2000
 _DEEP: Final = " " * 200
 _ABSENT: Final = object()
 _HUGE: Final = 10**30

@@ -48,6 +48,7 @@ class World:
         self.lose_answer_of: set[int] = set()
         self.refuse_with: dict[int, ServiceError] = {}
         self.visible_after = timedelta(0)
+        self.answer_takes = timedelta(0)
         self.on_effect: Callable[[str], None] = lambda _: None
 
     def effect(self, what: str) -> None:
@@ -133,6 +134,7 @@ class SimulatedClient(Client):
         number = len(self.world.jobs)
         if number in self.world.refuse_with:
             raise self.world.refuse_with.pop(number)
+        self.world.time += self.world.answer_takes
         name = self.world.accept(request)
         self.world.effect("submit: accepted")
         if number in self.world.lose_answer_of:

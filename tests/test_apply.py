@@ -365,3 +365,28 @@ def test_times_are_recorded_in_utc(world: World) -> None:
     run_once(world, DesiredState({"a": output("a")}))
     record = recorded(world).records["a"]
     assert (record.created, record.finished) == ("2026-05-01T02:00:00+00:00", "2026-05-01T02:00:09+00:00")
+
+
+def test_a_job_that_is_under_way_moves_with_its_renamed_output(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}), pace=Pace(wait=False))
+    renamed = DesiredState({"z": output("z", "in/a.mp4", key="out/a.mp4")})
+    assert run_once(world, renamed).counts == {"wait": 1}
+    assert len(world.jobs) == 1
+    assert settled(world, renamed)
+
+
+def test_the_bound_counts_from_the_lost_answer(world: World) -> None:
+    """The service may have taken the call at its very end; only from then on is the job bound to appear."""
+    world.lose_answer_of = {0}
+    world.visible_after = timedelta(seconds=9)
+    world.answer_takes = timedelta(seconds=29)
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    assert run_once(world, one, pace=Pace(poll=1.0, visibility=10)).counts == {"create": 1}
+    assert len(world.jobs) == 1
+
+
+def test_what_declared_outputs_are_made_of_is_not_pruned(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    reader = DesiredState({"n": output("n", "out/a.mp4")})
+    assert run_once(world, reader, prune=True).counts == {"create": 1}
+    assert "out/a.mp4" in world.objects

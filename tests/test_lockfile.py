@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
 import resource, signal, sys
 sys.path.insert(0, {str(Path.cwd())!r})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from dataclasses import replace
 from pathlib import Path
 from tests.test_lockfile import begun, opened
 from reconciler.errors import LockfileError
@@ -245,3 +247,39 @@ def test_any_bytes_in_the_journal_are_read_or_cut(tmp_path_factory: pytest.TempP
     with (folder / ".reconciler" / "journal").open("ab") as stream:
         stream.write(garbage)
     assert load(folder).pending == {"a": begun("a")}
+
+
+def test_a_damaged_line_with_whole_ones_behind_it_is_no_crash_and_is_refused(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.intend(begun("a"))
+    lockfile.close()
+    journal = tmp_path / ".reconciler" / "journal"
+    journal.write_bytes(b"garbage\n" + journal.read_bytes())
+    with pytest.raises(LockfileError, match="is damaged in line 1, with whole lines behind it"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['{"op": "intent", "address": "a"}', '{"op": "done", "address": "a", "record": 5}'])
+def test_a_journal_of_another_version_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".reconciler").mkdir()
+    (tmp_path / ".reconciler" / "journal").write_text(line + "\n")
+    with pytest.raises(LockfileError, match="has an entry that this reconciler does not know"):
+        load(tmp_path)
+
+
+def test_a_pending_submission_moves_with_its_output(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.intend(begun("a"))
+    lockfile.submitted("a", "j1")
+    lockfile.move("a", "b")
+    assert load(tmp_path).pending == {"b": replace(begun("a", "j1"), address="b")}
+
+
+def test_an_amended_record_leaves_what_is_begun_or_failed(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    failure = Failure("a", "j9", "InvalidSource", "no", "2026-05-01T10:00:00+00:00")
+    lockfile.done("a", made("a"))
+    lockfile.failed(failure)
+    lockfile.amend("a", replace(made("a"), protect=True))
+    again = load(tmp_path)
+    assert (again.records["a"].protect, again.failures) == (True, {"a": failure})

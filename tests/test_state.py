@@ -62,7 +62,7 @@ def test_an_input_changes_the_fingerprint() -> None:
 
 def test_the_fingerprint_of_today_is_the_fingerprint_of_tomorrow() -> None:
     """Changing this value renders every video of every user anew: raise FINGERPRINT_VERSION and say why."""
-    assert fingerprint(request(), INPUTS) == "1:666357d3decc36efc2d24bb48b351d692980f867"
+    assert fingerprint(request(), INPUTS) == "1:74aea0574e4193ba8865c782185a764afcbb3c3d"
 
 
 @given(st.permutations(sorted(INPUTS.items())))
@@ -80,3 +80,35 @@ def test_content_leaves_its_argument_alone() -> None:
 def test_a_request_survives_being_recorded() -> None:
     made = output("a", "in/a.mp4", video={"fps": 29.97})
     assert JobRequest.model_validate(request_keys(made)) == made.request
+
+
+MEANS_THE_SAME = {
+    "the default codec": lambda body, op: op["transcode"]["video"].pop("codec"),
+    "switches that are off": lambda body, op: op["transcode"]["video"].update(
+        remove=False, roi="none", interlaced=False
+    ),
+    "the default profile": lambda body, op: op["transcode"]["video"].update(profile="high", preset="medium"),
+    "the default quality": lambda body, op: op["transcode"]["video"].update(crf=25),
+    "the default cut": lambda body, op: op["transcode"].update(time_interval={"start": 0}),
+    "switches of the stage": lambda body, op: op["transcode"].update(trans_config={"adj_dar_method": "none"}),
+}
+
+
+@pytest.mark.parametrize("change", MEANS_THE_SAME.values(), ids=MEANS_THE_SAME.keys())
+def test_a_default_that_is_written_out_keeps_the_fingerprint(change: Any) -> None:
+    assert fingerprint(request(change), INPUTS) == fingerprint(request(), INPUTS)
+
+
+def test_a_bitrate_beside_a_quality_does_not_act() -> None:
+    def encoded(**video: Any) -> str:
+        return fingerprint(request(lambda body, op: op["transcode"]["video"].update(video)), INPUTS)
+
+    assert encoded(crf=20, bitrate=900) == encoded(crf=20)
+    assert encoded(crf=25, bitrate=900) == encoded()
+    assert encoded(bitrate=900) != encoded()
+    assert encoded(crf=20) != encoded()
+
+
+def test_removing_the_sound_node_changes_the_fingerprint() -> None:
+    with_sound = request(lambda body, op: op["transcode"].update(audio={"codec": "aac"}))
+    assert fingerprint(with_sound, INPUTS) != fingerprint(request(), INPUTS)

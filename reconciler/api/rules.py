@@ -111,6 +111,11 @@ def check_object(key: str, container: str | None = None) -> tuple[Violation, ...
     return tuple(_object(key, container))
 
 
+def is_unsafe_key(key: str) -> bool:
+    """Tell whether a key has a segment that clients resolve away, or a character that no line can show."""
+    return not {".", ".."}.isdisjoint(key.split("/")) or any(ord(character) < 32 for character in key)
+
+
 def expand_object(pattern: str, *, ext: str | None = None, job_id: str | None = None) -> str:
     """Replace ``${ext}`` and ``${jobid}`` in the key of a result; a wildcard without a value stays as it is."""
     values = {"ext": ext, "jobid": job_id}
@@ -226,6 +231,8 @@ def _object(key: str, container: str | None) -> Iterator[Violation]:
         yield error((), "the key is empty")
     if key.startswith("/"):
         yield error((), f"{show(key)} starts with /; a key does not", f"write {show(key.lstrip('/')) or 'a name'}")
+    if is_unsafe_key(key):
+        yield error((), f"{show(key)} has a segment . or .., or a control character; clients would change it")
     for wildcard in _WILDCARD.finditer(key):
         if wildcard[1] not in WILDCARDS:
             yield warning((), f"{wildcard[0]} is not replaced; only ${{ext}} and ${{jobid}} are")

@@ -172,6 +172,9 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read us has gone, as in `reconciler plan | head`; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        _say_error(f"{error.filename or 'reading or writing'}: {error.strerror or error}", None, color)
+        return 1
     except Exception as error:
         if verbose:
             raise

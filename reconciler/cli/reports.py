@@ -79,7 +79,7 @@ class LineReport(QuietReport):
     @override
     def leaving(self, address: str, job: str) -> None:
         super().leaving(address, job)
-        self._say(f"left      {address}: job {job} goes on; the next apply picks it up")
+        self._say(f"left      {address}: the next apply picks up its job {job}")
 
     @override
     def note(self, text: str) -> None:

@@ -92,8 +92,19 @@ def _read(path: Path) -> bytes:
 
 
 def _manifest_files(project: Project) -> list[Path]:
+    """Return the manifests in name order.
+
+    What looks like one and cannot be read is an error: to skip it would mean that its outputs are no longer declared.
+    """
     folder = project.manifests_dir
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file())
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        if path.is_symlink() and path.is_dir():
+            raise ProjectError(f"{_shown(path)} is a link to a folder", advice="links to folders are not followed")
+    files = [path for path in found if path.suffix in (".yaml", ".yml") and not path.is_dir()]
+    for path in files:
+        if not path.is_file():
+            raise ProjectError(f"cannot read {_shown(path)}: it is no file", advice="remove it, or mend the link")
     if not files:
         raise ProjectError(
             f"there is no manifest in {_shown(folder)}", advice="write one, or see `reconciler init` for an example"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,9 +73,14 @@ def _diagnostic_text(diagnostic: Diagnostic) -> str:
     lines += [
         f"{margin} {bar}",
         f"{click.style(number, fg='blue')} {bar} {excerpt}",
-        f"{margin} {bar} {' ' * (column - 1)}{caret} {diagnostic.advice or ''}".rstrip(),
+        f"{margin} {bar} {' ' * _display_width(excerpt[: column - 1])}{caret} {diagnostic.advice or ''}".rstrip(),
     ]
     return "\n".join(lines)
+
+
+def _display_width(text: str) -> int:
+    """Return how many columns a terminal gives a text: East Asian characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _advice(advice: str | None) -> list[str]:

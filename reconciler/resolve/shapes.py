@@ -46,7 +46,11 @@ def _shape(request: JobRequest) -> Hashable | None:
     """Return everything that the rules look at, or None when a text of the row needs their eye."""
     operation = request.operation[0]
     key, data = operation.output.object, operation.user_data
-    if not _is_plain(key) or (data is not None and not (_is_plain(data) and data.isascii() and data.isprintable())):
+    if (
+        not _is_plain(key)
+        or rules.is_unsafe_key(key)
+        or (data is not None and not (_is_plain(data) and data.isascii() and data.isprintable()))
+    ):
         return None
     places: list[Any] = []
     for info in operation.video_synthesis.splice_info:

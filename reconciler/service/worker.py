@@ -221,7 +221,7 @@ async def _until_written(write: Callable[[], None]) -> None:
     while True:
         try:
             write()
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             log.warning("the end of a job is not written down yet: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
         else:

@@ -40,7 +40,7 @@ def test_for_logs_each_finished_output_is_one_line(capsys: pytest.CaptureFixture
     assert said.err.splitlines() == [
         "created   a → out/a.mp4 (1.5 s of video, 2.0 KiB, in 0.0 s)",
         "failed    b: InvalidSource: not a video",
-        "left      c: job j3 goes on; the next apply picks it up",
+        "left      c: the next apply picks up its job j3",
         "deleted   d",
         "looking for a job",
     ]

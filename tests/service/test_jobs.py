@@ -152,8 +152,8 @@ OTHERS: dict[str, tuple[Callable[[], JobRequest], int, str, str]] = {
         "NoSuchTemplate",
         "Request.Operation.WatermarkTemplateId: there is no template `t2`",
     ),
-    "key out of the bucket": (
-        lambda: JobRequest(operation=(operation("a", to="../../x.mp4"),)),
+    "key with an empty segment": (
+        lambda: JobRequest(operation=(operation("a", to="a//x.mp4"),)),
         400,
         "InvalidObjectName",
         "Request.Operation.Output.Object: the key has an empty segment, or one that is `.` or `..`",

@@ -126,7 +126,7 @@ class _Apply:
     def _ask(self) -> None:
         if self._yes:
             return
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError("there is nobody to ask", advice="add --yes")
         if not click.confirm("\nApply this plan?", err=True):
             raise Interrupted("nothing was applied", exit_code=1)

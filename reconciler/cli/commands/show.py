@@ -30,7 +30,7 @@ def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
     (reconciler.show/1) with the record and the last failure too. Asks no service.
     """
     from reconciler.api import xml
-    from reconciler.state import request_keys
+    from reconciler.plan import effective_request
     from reconciler.wire import wire_request
 
     project = session.open_project(options)
@@ -41,8 +41,9 @@ def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
 
         advice = did_you_mean(address, desired.outputs) or "`reconciler status` lists the addresses"
         raise UsageError(f"there is no output {address}", advice=advice)
-    request = wire_request(request_keys(output), bucket=project.bucket, region=project.region)
     lockfile = session.open_lockfile(project)
+    planned = effective_request(output, lockfile.records.get(address))
+    request = wire_request(planned, bucket=project.bucket, region=project.region)
     if as_json or form == "json":
         click.echo(views.json_text(_document(address, request, lockfile)))
     elif form == "xml":
