@@ -334,11 +334,9 @@ class _Planner:
         return changed
 
     def _same(self, draft: Action, record: Record) -> bool:
-        """Compare digests; a record with another fingerprint version is compared by what it holds."""
+        """Compare digests; where they differ, what the record holds: another version may have digested it otherwise."""
         now = fingerprint(draft.request, draft.inputs)
-        if now.partition(":")[0] == record.fingerprint.partition(":")[0]:
-            return now == record.fingerprint
-        return now == fingerprint(record.request, record.inputs)
+        return now == record.fingerprint or now == fingerprint(record.request, record.inputs)
 
 
 def _changed(draft: Action, record: Record) -> Action:

@@ -15,7 +15,8 @@ from reconciler.api.messages import JobRequest
 from reconciler.diagnostics import Diagnostic, Position
 
 FINGERPRINT_VERSION: Final = "1"
-"""Raised when what goes into a fingerprint changes; a record with another version is compared part by part."""
+"""Raised when what goes into a fingerprint changes. It renders nothing anew: where digests differ, what the record
+holds is digested in today's way and compared again."""
 
 USER_DATA_MARK: Final = "reconciler:"
 """How the token that travels in a job's UserData begins; the fingerprint and a nonce follow."""

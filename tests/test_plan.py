@@ -44,9 +44,9 @@ def recorded(entries: dict[str, Any]) -> dict[str, Record]:
     for address, entry in entries.items():
         fields = dict(entry)
         inputs, etag, version = fields.pop("inputs", {}), fields.pop("etag", "made"), fields.pop("version", "1")
-        protect = fields.pop("protect", False)
+        protect, digest = fields.pop("protect", False), fields.pop("digest", None)
         made = record(declared({address: fields})[address], inputs, etag, protect=protect)
-        digest = made.fingerprint.partition(":")[2] if version == "1" else "other"
+        digest = digest or (made.fingerprint.partition(":")[2] if version == "1" else "other")
         records[address] = Record(**{**_fields(made), "fingerprint": f"{version}:{digest}"})
     return records
 
