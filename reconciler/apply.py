@@ -382,14 +382,6 @@ def with_token(request: JobRequest, token: str) -> JobRequest:
     return request.model_copy(update={"operation": (operation.model_copy(update={"user_data": text}),)})
 
 
-def without_token(user_data: str | None) -> str | None:
-    """Return the user's own text of a job's UserData."""
-    text, _, last = (user_data or "").rpartition(" ")
-    if last.startswith(USER_DATA_MARK):
-        return text or None
-    return user_data
-
-
 def _key_made(job: Job, declared: str) -> str:
     result = job.operation.media_result if job.operation else None
     names = (result.output_file.object_name if result and result.output_file else None) or (declared,)

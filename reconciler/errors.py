@@ -1,4 +1,4 @@
-"""Every exception this program raises on purpose, and what each one means for the exit status.
+"""Every exception that reaches the person at the terminal, and what each one means for the exit status.
 
     ReconcilerError
     ├── UsageError              the command line asks for something that does not exist or fit
@@ -15,7 +15,8 @@
     ├── RenderError             FFmpeg is missing, or could not be started at all
     └── Interrupted             the person, or the system, asked the run to stop
 
-Only ``cli`` catches them, once, at the top. A message says what is wrong, where, and what to do next.
+Exceptions that never leave a stage (a refused call, a failed render, XML that does not fit) stand where they are
+raised. Only ``cli`` catches these, once, at the top. A message says what is wrong, where, and what to do next.
 """
 
 from __future__ import annotations

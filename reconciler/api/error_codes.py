@@ -181,8 +181,3 @@ def error_code(code: str, status: int = 500) -> ErrorCode:
     """Return a known code, or one made for an unknown name, whose ``status`` then decides about retrying."""
     known = CODES.get(code)
     return known or ErrorCode(code, status, "", retry=status in _RETRIED_STATUSES)
-
-
-def is_retryable(status: int, code: str) -> bool:
-    """Tell whether an answer with this status and code may be another one a little later."""
-    return error_code(code, status).retry

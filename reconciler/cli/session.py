@@ -202,7 +202,7 @@ def open_lockfile(project: Project) -> Lockfile:
 
 @contextmanager
 def guarded(project: Project, what: str) -> Iterator[None]:
-    """Keep other runs on this project and environment out while the block runs."""
+    """Keep other runs on this project out while the block runs, whatever their environment."""
     from reconciler.lockfile import guard
 
     with guard(project.state_dir, _named(what, project)):

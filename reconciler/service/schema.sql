@@ -6,7 +6,7 @@ CREATE TABLE queue (
     bucket TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- A job stays in this table for good: it is the history that `recover` reads.
+-- A job stays in this table for good: a submission in doubt is looked for here.
 --
 --     Submitted ──claim──▶ Running ──▶ Success | Failed
 --        │  ▲                 │

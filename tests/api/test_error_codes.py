@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.api.error_codes import CODES, ErrorCode, error_code, is_retryable
+from reconciler.api.error_codes import CODES, ErrorCode, error_code
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_is_worth_another_attempt() -> None:
     ],
 )
 def test_retry(status: int, code: str, *, expected: bool) -> None:
-    assert is_retryable(status, code) is expected
+    assert error_code(code, status).retry is expected
 
 
 def test_an_unknown_code_keeps_its_name_and_status() -> None:
