@@ -55,7 +55,10 @@ class Database:
         if not path.exists():
             return None
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-        connection = _connect(path, "rw" if writable else "ro")
+        # On a read-only disk SQLite cannot make the files beside the database that it shares with a writer; there is no
+        # writer then either.
+        alone = not writable and not path.with_name(f"{path.name}-wal").exists()
+        connection = _connect(path, "rw" if writable else "ro&immutable=1" if alone else "ro")
         try:
             version = _version(connection, path)
         except sqlite3.DatabaseError as error:
@@ -133,5 +136,5 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 def _unusable(path: Path, reason: str) -> ReconcilerError:
     return ReconcilerError(
         f"{path} cannot be used as the service's database: {reason}",
-        advice="if it is damaged, move it away: its jobs are then forgotten, its objects stay",
+        advice="see that the disk has room; move the file away only if it is damaged: its jobs are then forgotten",
     )

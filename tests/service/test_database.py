@@ -81,3 +81,18 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, opened: Callable[
 def test_a_folder_in_the_place_of_the_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReconcilerError, match="cannot be used as the service's database"):
         Database.create(tmp_path)
+
+
+def test_on_a_read_only_disk_it_is_read_without_files_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "service.sqlite"
+    Database.create(path).close()
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("reconciler.service.database.os.access", lambda *_: False)
+    database = Database.existing(path)
+    assert database is not None
+    assert database.writable is False
+    assert database.rows("SELECT count(*) FROM job")[0][0] == 0
+    assert sorted(tmp_path.iterdir()) == before
+    database.close()
