@@ -34,7 +34,7 @@ Kind = Literal["create", "replace", "reuse", "adopt", "wait", "delete", "forget"
 KINDS: Final[tuple[Kind, ...]] = (
     "create", "replace", "reuse", "adopt", "wait", "delete", "forget", "conflict", "blocked", "none",
 )  # fmt: skip
-EFFECTIVE: Final = frozenset({"create", "replace", "reuse", "adopt", "wait", "delete", "forget"})
+EFFECTIVE: Final = frozenset({"create", "replace", "adopt", "wait", "delete", "forget"})
 """Actions that apply carries out; the others only say why nothing can or need be done."""
 
 RENDERS: Final = frozenset({"create", "replace"})

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from reconciler import project
-from reconciler.cli import cli, session
+from reconciler.cli import cli, run, session
 from reconciler.project import Project
 
 ROOT = Path(__file__).parent.parent
@@ -130,3 +130,15 @@ def test_tests_and_assumptions_that_are_named_exist(document: Path) -> None:
     numbers = re.findall(r"^\| A(\d+) \|", (ROOT / "docs" / "assumptions.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
     assert set(re.findall(r"\[A(\d+)\]\(assumptions", text)) <= set(numbers)
+
+
+def test_the_mistake_in_the_readme_is_answered_as_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    manifest = re.findall(r"```yaml\n# manifests/first\.yaml\n(.*?)```", text, re.DOTALL)[0]
+    answer = re.findall(r"\$ reconciler validate\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "reconciler.yaml").write_text("version: 1\nbucket: demo-1250000000\nregion: ap-chongqing\n")
+    (tmp_path / "manifests" / "first.yaml").write_text(manifest.replace("width: 1280", "widht: 1280", 1))
+    assert run(["-C", str(tmp_path), "validate"]) == 1
+    said = capsys.readouterr().err.replace(f"{tmp_path}/", "")
+    assert said.split("\n\n")[0] == answer.rstrip("\n")
