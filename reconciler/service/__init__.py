@@ -122,7 +122,7 @@ class Service:
             log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
         worker = Worker(queue, buckets, self._region, render, concurrency=self._concurrency)
         task = asyncio.create_task(worker.run(), name="worker")
-        task.add_done_callback(_report)
+        task.add_done_callback(self._worker_ended)
         stack.push_async_callback(_stop, task)
         self._serve(queue, buckets, wake=worker.wake, takes_jobs=True)
 
@@ -136,6 +136,11 @@ class Service:
             stack.callback(database.close)
         index = ObjectIndex(database if database is not None and database.writable else memory)
         self._serve(Queue(database or memory), self._buckets(index), wake=lambda: None, takes_jobs=takes_jobs)
+
+    def _worker_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and self._app is not None:
+            log.critical("the worker died; nothing is rendered any more", exc_info=error)
+            self._app.fail("the worker died, so nothing is rendered any more; start the service again")
 
     def _serve(self, queue: Queue, buckets: Buckets, *, wake: Callable[[], None], takes_jobs: bool) -> None:
         jobs = JobCalls(queue, buckets, self._region, wake=wake, writable=takes_jobs)
@@ -189,13 +194,8 @@ def _who(holder: Path) -> str:
         return "it has not said who it is"
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.critical("the worker died; nothing is rendered any more", exc_info=error)
-
-
 async def _stop(task: asyncio.Task[None]) -> None:
-    """Stop the worker; if it had died of something unforeseen, say so."""
+    """Stop the worker. One that had died of something unforeseen was said to have when it did."""
     task.cancel()
-    with suppress(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError, Exception):
         await task

@@ -50,6 +50,11 @@ class App:
         self._region = region
         self._calls: dict[Half, Calls] = {"ci": jobs, "cos": objects}
         self._credentials = credentials
+        self._failure: str | None = None
+
+    def fail(self, reason: str) -> None:
+        """Refuse every call from now on: whoever waits for a job must not wait for ever."""
+        self._failure = reason
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of the server, or its lifespan messages."""
@@ -69,6 +74,7 @@ class App:
 
     async def _call(self, request: Request, request_id: str) -> Response:
         try:
+            self._alive()
             self._verify(request)
             route = self._route(request)
             return await self._calls[route.half](request, route.bucket)
@@ -82,6 +88,10 @@ class App:
             code, message = "InternalError", f"the service failed; its log has the reason under {request_id}"
         resource = f"{request.authority}{request.raw_path.decode('latin-1')}"
         return error_response(code, message, resource=resource, request_id=request_id)
+
+    def _alive(self) -> None:
+        if self._failure is not None:
+            raise RefusedError("InternalError", self._failure)
 
     def _half(self, request: Request) -> Half:
         named = address.parse(request.authority).half

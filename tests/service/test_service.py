@@ -234,3 +234,25 @@ def test_what_was_accepted_survives_sigkill_and_is_made_by_the_next_owner(tmp_pa
 
     asyncio.run(main())
     assert list((tmp_path / "buckets").rglob(".reconciler-*")) == []
+
+
+def test_when_the_worker_dies_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise sqlite3.ProgrammingError("a mistake of ours")
+
+    drop(tmp_path, "a")
+    monkeypatch.setattr("reconciler.service.queue.Queue.succeed", broken)
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            await caller.submit(operation("a"))
+            reply = await caller.http.get(LIST)
+            for _ in range(1000):
+                if reply.status_code != 200:
+                    break
+                await asyncio.sleep(0.01)
+                reply = await caller.http.get(LIST)
+            assert error(reply).code == "InternalError"
+            assert "the worker died" in error(reply).message
+
+    asyncio.run(main())
