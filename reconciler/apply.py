@@ -11,21 +11,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
 from reconciler.api.messages import CANCEL, FAILED, SUCCESS, Job, JobRequest
+from reconciler.apply_templates import TemplateKeeper
 from reconciler.client import Client
 from reconciler.errors import ApplyError, ClientError, Interrupted, ReconcilerError, ServiceError, UnreachableError
-from reconciler.inflight import FIRST_PAUSE, Poller, Queue
+from reconciler.inflight import FIRST_PAUSE, Bell, Poller, Queue, came
 from reconciler.lockfile import Failure, Lockfile
 from reconciler.observe import find_jobs
-from reconciler.plan import EFFECTIVE, Action, Plan
+from reconciler.outcome import key_made, record_of, reported_md5
+from reconciler.plan import EFFECTIVE, RENDERS, Action, Plan
 from reconciler.report import Report
 from reconciler.state import USER_DATA_MARK, Record, StoredObject, Submission, fingerprint
+from reconciler.wire import with_templates
 
 Wire = Callable[[Mapping[str, Any]], JobRequest]
 """Turns a resolved request into the one that is sent: urls in full, bucket and region filled in."""
+
+
+SUBMISSIONS: Final = 10
+"""How often a job is submitted at most, when the service says each time that it has no room for it."""
+
+LONGEST_REST: Final = 30.0
+"""Seconds between two of these, besides its turn."""
 
 
 class Clock(Protocol):
@@ -86,12 +96,13 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
     clock: Clock,
     pace: Pace,
     stop: asyncio.Event,
+    bell: Bell | None = None,
 ) -> None:
     """Carry the plan out and record every result; the caller holds the guard.
 
     Once ``stop`` is set nothing more is submitted, and what runs is left to the next apply. Raises ApplyError when
     outputs failed or were in the way, Interrupted when it was stopped, and LockfileError, after which nothing more is
-    submitted, when the disk refuses.
+    submitted, when the disk refuses. Jobs that name no callback are given the ``bell``'s address.
     """
     lockfile.begin()
     try:
@@ -99,7 +110,7 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
             lockfile.move(old, new)
             report.note(f"{old} is now {new}")
         _keep_protection(plan, lockfile)
-        await _Run(client, lockfile, report, wire, clock, pace, stop).carry_out(plan)
+        await _Run(client, lockfile, report, wire, clock, pace, stop, bell or Bell()).carry_out(plan)
     finally:
         lockfile.checkpoint()
         lockfile.close()
@@ -109,8 +120,12 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
     if stop.is_set():
         raise Interrupted("stopped; the next apply goes on from here")
     if report.failures:
-        count = len(report.failures)
-        raise ApplyError(f"{count} output{'s' if count > 1 else ''} could not be made")
+        templates = report.failures.keys() & {action.address for action in plan.templates}
+        counts = [(len(report.failures) - len(templates), "output", "made"), (len(templates), "template", "kept")]
+        parts = [
+            f"{count} {what}{'s' if count > 1 else ''} could not be {done}" for count, what, done in counts if count
+        ]
+        raise ApplyError(", ".join(parts))
 
 
 def _keep_protection(plan: Plan, lockfile: Lockfile) -> None:
@@ -134,16 +149,22 @@ class _Run:
     clock: Clock
     pace: Pace
     stop: asyncio.Event
+    bell: Bell
     poller: Poller = field(init=False)
+    templates: TemplateKeeper = field(init=False)
 
     def __post_init__(self) -> None:
-        self.poller = Poller(self.client, self.clock.sleep, self.pace.poll)
+        self.templates = TemplateKeeper(self.client, self.lockfile, self.report)
+        self.poller = Poller(self.client, self.clock.sleep, self.pace.poll, self.bell)
 
     async def carry_out(self, plan: Plan) -> None:
         """Make everything in order of dependency, several at a time; deletes come last, and only after success."""
+        await self.templates.write(plan.templates)
         actions = [action for action in plan.actions if action.kind in EFFECTIVE]
         queue = Queue({action.address: action for action in actions if action.kind not in ("delete", "forget")})
         await self._work_off(queue)
+        made = [action for action in actions if action.address in self.report.done and action.kind in RENDERS]
+        await self.templates.recheck(sorted({address for action in made for address in action.templates}))
         if self.stop.is_set() or self.report.left:
             return
         for address in queue.unreachable:
@@ -152,6 +173,7 @@ class _Run:
             for action in actions:
                 if action.kind in ("delete", "forget"):
                     await self._remove(action)
+            await self.templates.remove(plan.templates)
 
     async def _work_off(self, queue: Queue) -> None:
         try:
@@ -193,6 +215,7 @@ class _Run:
         else:
             if action.job is not None and not await self._supersede(action.address, action.job):
                 return False
+            self._check_templates(action)
             submission = await self._submit(action)
         assert submission.job is not None
         job = await self._follow(action.address, submission.job)
@@ -200,6 +223,12 @@ class _Run:
             return False
         await self._conclude(action, submission, job)
         return True
+
+    def _check_templates(self, action: Action) -> None:
+        """Make nothing with a template that could not be written."""
+        for address in action.templates:
+            if address in self.templates.failed:
+                raise _OutputFailedError("NoSuchTemplate", f"not begun: {address} could not be written")
 
     async def _supersede(self, address: str, job: str) -> bool:
         """Let the job of an earlier version end first: it writes the same key. False when the run ends before."""
@@ -223,10 +252,27 @@ class _Run:
                 raise _StoppedError
             if doubtful.fingerprint == draft.fingerprint:
                 draft = replace(draft, token=doubtful.token)
-        if self.stop.is_set():
+        for attempt in range(SUBMISSIONS):
+            # Its turn may be minutes away; the intent says when the call was begun, so it is written after that.
+            await self._turn(attempt)
+            draft = replace(draft, time=self._now().isoformat(timespec="milliseconds"))
+            self.lockfile.intend(draft)
+            job = await self._send(draft, action.templates)
+            if job is not None:
+                self.bell.expect(job, draft.request)
+                return self._accepted(draft, job)
+        raise self._refused(draft, "SlowDown", f"the service had no room for the job, {SUBMISSIONS} times in a row")
+
+    async def _turn(self, attempt: int) -> None:
+        """Wait until the service, which may have asked everybody to slow down, can be given one more job."""
+
+        async def turn() -> None:
+            if attempt:
+                await self.clock.sleep(min(2.0**attempt, LONGEST_REST))
+            await self.client.turn()
+
+        if not await came(turn(), self.stop) or self.stop.is_set():
             raise _StoppedError
-        self.lockfile.intend(draft)
-        return self._accepted(draft, await self._send(draft))
 
     def _draft(self, action: Action) -> Submission:
         inputs = {**action.inputs, **{key: self.lockfile.records[name].etag for name, key in action.upstream.items()}}
@@ -238,25 +284,35 @@ class _Run:
             object=action.object,
             request=action.request,
             inputs=inputs,
-            time=self.clock.now().isoformat(timespec="milliseconds"),
+            time=self._now().isoformat(timespec="milliseconds"),
         )
 
-    async def _send(self, submission: Submission) -> str:
-        """Send one submission and return its job id; settle it when the answer does not tell."""
-        request = with_token(self.wire(submission.request), submission.token)
+    async def _send(self, submission: Submission, templates: tuple[str, ...]) -> str | None:
+        """Send one submission and return its job id; settle it when the answer does not tell.
+
+        None when the service asked to slow down and, as was found out, made no job.
+        """
+        kept = [self.lockfile.templates[address] for address in templates if address in self.lockfile.templates]
+        request = with_token(with_templates(self.wire(self.bell.attached(submission.request)), kept), submission.token)
+        slowed = False
         try:
             return (await self.client.submit(request)).job_id
         except ServiceError as error:
-            if error.status < 500:
+            slowed = error.slowed
+            if error.status < 500 and not slowed:
                 reason = f"{error.detail} (request id {error.request_id})" if error.request_id else error.detail
                 raise self._refused(submission, error.code, reason) from error
         except UnreachableError as error:
             if not error.sent:
                 raise self._refused(submission, "Unreachable", error.message) from error
-        found = await self._settle(submission, since=self.clock.now())
-        if found is None:
+        found = await self._settle(submission, since=self._now())
+        if found is None and not slowed:
             raise self._refused(submission, "InternalError", "the service did not accept the job")
         return found
+
+    def _now(self) -> datetime:
+        """Return the time by the service's clock: that of its list of jobs, while ours may be set right any day."""
+        return self.clock.now() + timedelta(seconds=self.client.skew or 0.0)
 
     def _refused(self, submission: Submission, code: str, reason: str) -> _OutputFailedError:
         """Record that a submission certainly made no job."""
@@ -273,7 +329,7 @@ class _Run:
         pause = FIRST_PAUSE
         self.report.note(f"{submission.address}: the answer to its submission is not known; looking for the job")
         while True:
-            late = self.clock.now() >= deadline
+            late = self._now() >= deadline
             found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})
             if submission.address in found:
                 return found[submission.address].job
@@ -297,12 +353,7 @@ class _Run:
             self.report.leaving(address, job)
             return None
         ended = self.poller.watch(job, lambda live: self.report.progress(address, live.state, live.progress or 0))
-        stopped = asyncio.create_task(self.stop.wait())
-        try:
-            await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-        if ended.done():
+        if await came(ended, self.stop):
             return ended.result()
         self.report.leaving(address, job)
         return None
@@ -313,9 +364,9 @@ class _Run:
             code = job.code or job.state
             detail = {CANCEL: "the job was cancelled"}.get(job.state, job.message or "no reason given")
             raise _OutputFailedError(code if job.state == FAILED else job.state, detail, job.job_id)
-        key = _key_made(job, submission.object)
+        key = key_made(job, submission.object)
         stored = await self.client.head_object(key)
-        record = _record(submission, job, key, self._checked(job, key, stored), protect=action.protect)
+        record = record_of(submission, job, key, self._checked(job, key, stored), protect=action.protect)
         self.lockfile.done(action.address, record)
         self.report.finished(action.address, action.kind, record)
 
@@ -324,7 +375,7 @@ class _Run:
         """Done means that the object is there and is the one that the job reported."""
         if stored is None:
             raise _OutputFailedError("NoSuchKey", f"the job reports Success, but {key} is not there", job.job_id)
-        reported = _md5(job)
+        reported = reported_md5(job)
         if reported and "-" not in stored.etag and stored.etag != reported:
             message = f"{key} is not what the job reported: its ETag is {stored.etag}, the job said {reported}"
             raise _OutputFailedError("ObjectMismatch", message, job.job_id)
@@ -380,41 +431,3 @@ def with_token(request: JobRequest, token: str) -> JobRequest:
     operation = request.operation[0]
     text = f"{operation.user_data} {token}" if operation.user_data else token
     return request.model_copy(update={"operation": (operation.model_copy(update={"user_data": text}),)})
-
-
-def _key_made(job: Job, declared: str) -> str:
-    result = job.operation.media_result if job.operation else None
-    names = (result.output_file.object_name if result and result.output_file else None) or (declared,)
-    return names[0]
-
-
-def _md5(job: Job) -> str | None:
-    result = job.operation.media_result if job.operation else None
-    digests = (result.output_file.md5_info if result and result.output_file else None) or ()
-    return digests[0].md5 if digests else None
-
-
-def _record(submission: Submission, job: Job, key: str, stored: StoredObject, *, protect: bool) -> Record:
-    info = job.operation.media_info if job.operation else None
-    duration = info.format.duration if info and info.format else None
-    return Record(
-        object=key,
-        fingerprint=submission.fingerprint,
-        request=submission.request,
-        inputs=submission.inputs,
-        etag=stored.etag,
-        job=job.job_id,
-        size=stored.size,
-        duration=float(duration) if duration is not None else None,
-        created=_utc(job.creation_time),
-        finished=_utc(job.end_time),
-        protect=protect,
-    )
-
-
-def _utc(time: str | None) -> str | None:
-    """Return a time of the service, which is written with its own offset, in UTC; None when it tells none."""
-    try:
-        return datetime.fromisoformat(time or "").astimezone(UTC).isoformat(timespec="seconds")
-    except ValueError:
-        return None

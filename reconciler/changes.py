@@ -5,7 +5,7 @@ Only called for what is known to differ and is going to be shown: deepdiff takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,16 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
         for change in _leaves(_name(level.path(output_format="list")), _plain(level.t1), _plain(level.t2))
     ]
     return tuple(sorted(found, key=lambda change: change.path))
+
+
+def first_of(found: Sequence[Change]) -> str:
+    """Say in one line what changed: the first field, and how many more."""
+    text = f"{found[0].path}: {_shown(found[0].before)} → {_shown(found[0].after)}"
+    return text if len(found) == 1 else f"{text}, and {len(found) - 1} more"
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:

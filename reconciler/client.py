@@ -1,64 +1,53 @@
-"""One method per API operation, over one ``httpx.AsyncClient``.
+"""One method per API operation: typed calls over one transport.
 
-What may be repeated is repeated here, with growing pauses: reads, and deletes. ``submit`` never is: the API has no
-idempotency key, so whoever submits must find out what became of a call without an answer (see ``apply``).
+What may be repeated is repeated: everything but ``POST /jobs`` and ``POST /template``. The API has no idempotency key,
+so whoever submits must find out what became of a call without an answer (see ``apply``).
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx
 
 from reconciler.api import xml
-from reconciler.api.error_codes import error_code
 from reconciler.api.messages import TAG, Job, JobRequest, JobsReply
-from reconciler.api.objects import ErrorDocument
-from reconciler.api.signing import Credentials, sign
-from reconciler.errors import ClientError, MalformedReplyError, ServiceError, UnreachableError
+from reconciler.api.node import Node
+from reconciler.api.queues import MediaBucket, MediaBucketsReply, QueueInfo, QueuesReply
+from reconciler.api.signing import Credentials
+from reconciler.api.templates import (
+    CUSTOM,
+    TRANSCODE,
+    WATERMARK,
+    Template,
+    TemplateReply,
+    TemplateRequest,
+    TemplatesReply,
+)
+from reconciler.endpoints import Endpoints, Half
+from reconciler.errors import ServiceError
+from reconciler.reply import Call, Reply
 from reconciler.state import StoredObject
+from reconciler.transport import Clock, Patience, SystemClock, Transport
 
 IDS_PER_QUERY: Final = 50
 """Job ids asked for at once; the documents give no limit, and fifty keep the request line under 2 kB."""
 
 PAGE: Final = 1000
 JOB_PAGE: Final = 100
-ATTEMPTS: Final = 5
-"""Attempts at a call that may be repeated; with the pauses between them about eight seconds in all."""
+SMALL_PAGE: Final = 10
+"""Templates, queues and media buckets a page: the documents' default, because they give no upper bound."""
 
-_SIGNATURE_SECONDS: Final = 3600
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
-LONGEST_CALL: Final = 60.0
-"""Seconds after which a call that was begun has certainly reached the service or never will: connect, write, read."""
+_DOT_SEGMENTS: Final = frozenset({".", ".."})
 
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where the calls go.
-
-    ``objects`` and ``jobs`` are the hosts that the API knows (``Host`` header, signature); ``origin`` is the address to
-    connect to when it is another one, such as ``http://127.0.0.1:8787``.
-    """
-
-    objects: str
-    jobs: str
-    origin: str | None = None
-
-    @classmethod
-    def of(cls, bucket: str, region: str, origin: str | None = None) -> Endpoints:
-        """Return the endpoints of a bucket; reference/cos-objects.md §1."""
-        return cls(f"{bucket}.cos.{region}.myqcloud.com", f"{bucket}.ci.{region}.myqcloud.com", origin)
-
-    def url(self, host: str, path: str) -> str:
-        """Return the address to send a call for ``host`` to."""
-        return f"{self.origin or f'https://{host}'}{path}"
+Item = TypeVar("Item")
+M = TypeVar("M", bound=Node)
+N = TypeVar("N", TemplatesReply, QueuesReply, MediaBucketsReply)
+"""The replies that are counted in numbered pages."""
 
 
 class Client:
@@ -74,33 +63,48 @@ class Client:
         credentials: Credentials | None = None,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
+        parallelism: int = 4,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._endpoints = endpoints
-        self._credentials = credentials
-        self._http = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT, trust_env=transport is None)
+        self._transport = Transport(
+            endpoints,
+            credentials,
+            base=transport,
+            parallelism=parallelism,
+            patience=patience or Patience(),
+            clock=clock or SystemClock(),
+        )
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._transport.__aexit__(kind, error, trace)
+
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the service's clock is ahead of ours, by its last answer that told its time."""
+        return self._transport.skew
 
     # Jobs.
 
-    async def submit(self, request: JobRequest) -> Job:
-        """Submit one job (``POST /jobs``) and return it as the service accepted it. Sent once, never repeated.
+    async def turn(self) -> None:
+        """Wait until the next submission may begin: the service may have asked everybody to slow down."""
+        await self._transport.turn()
 
-        After UnreachableError with ``sent``, or ServiceError with a status of 500 or more, the job may exist.
+    async def submit(self, request: JobRequest) -> Job:
+        """Submit one job (``POST /jobs``) and return it as the service accepted it. Sent once, at once, never repeated.
+
+        After UnreachableError with ``sent``, or ServiceError with a status of 429, 500 or more, the job may exist.
         """
-        body = xml.write(request, "Request")
-        headers = {"Content-Type": "application/xml"}
-        reply = await self._send("POST", self._endpoints.jobs, "/jobs", headers=headers, body=body)
-        jobs = _jobs(reply).jobs_detail
+        reply = await self._transport.send(_message("POST", "/jobs", request))
+        jobs = _read(JobsReply, reply).jobs_detail
         if not jobs:
-            raise MalformedReplyError("POST /jobs: the reply holds no job")
+            raise reply.malformed("the reply holds no job")
         return jobs[0]
 
     async def jobs(self, ids: Iterable[str]) -> dict[str, Job]:
@@ -109,148 +113,184 @@ class Client:
         found: dict[str, Job] = {}
         for start in range(0, len(wanted), IDS_PER_QUERY):
             path = "/jobs/" + ",".join(wanted[start : start + IDS_PER_QUERY])
-            reply = await self._repeat("GET", self._endpoints.jobs, path)
-            found |= {job.job_id: job for job in _jobs(reply).jobs_detail or ()}
+            reply = await self._ask("GET", "jobs", path)
+            found |= {job.job_id: job for job in _read(JobsReply, reply).jobs_detail or ()}
         return found
 
     async def list_jobs(self, *, created_after: str | None = None) -> AsyncIterator[Job]:
         """Yield the bucket's VideoSynthesis jobs, newest first; ``created_after`` is ISO 8601 with offset."""
         token = ""
+        seen: set[str] = set()
         while True:
             query = {"tag": TAG, "orderByTime": "Desc", "states": "All", "size": str(JOB_PAGE)}
             if created_after:
                 query["startCreationTime"] = created_after
             if token:
                 query["nextToken"] = token
-            reply = _jobs(await self._repeat("GET", self._endpoints.jobs, "/jobs", query))
-            for job in reply.jobs_detail or ():
+            reply = await self._ask("GET", "jobs", "/jobs", query)
+            page = _read(JobsReply, reply)
+            for job in page.jobs_detail or ():
                 yield job
-            if not reply.next_token or reply.next_token == token:
+            if not page.next_token or page.next_token == token:
                 return
-            token = reply.next_token
+            token = page.next_token
+            if token in seen:
+                raise reply.malformed(f"NextToken {token!r} leads back to a page that was read before")
+            seen.add(token)
 
     async def cancel(self, job: str) -> None:
         """Cancel a job that has not started (``PUT /jobs/<id>?cancel``)."""
-        await self._repeat("PUT", self._endpoints.jobs, f"/jobs/{job}", {"cancel": ""})
+        _done(await self._ask("PUT", "jobs", f"/jobs/{job}", {"cancel": ""}))
+
+    # Templates, queues, media buckets.
+
+    async def list_templates(self) -> list[Template]:
+        """Return the bucket's own transcode and watermark templates (``GET /template``)."""
+        found = []
+        for tag in (TRANSCODE, WATERMARK):
+            query = {"tag": tag, "category": CUSTOM}
+            found += await self._numbered("jobs", "/template", query, TemplatesReply, _templates)
+        return found
+
+    async def create_template(self, request: TemplateRequest) -> Template:
+        """Create a template (``POST /template``). Sent once, never repeated: as with ``submit``, it may then exist."""
+        await self.turn()
+        return _read(TemplateReply, await self._transport.send(_message("POST", "/template", request))).template
+
+    async def update_template(self, template: str, request: TemplateRequest) -> Template:
+        """Replace the content of a template (``PUT /template/<id>``)."""
+        reply = await self._transport.repeat(_message("PUT", f"/template/{template}", request))
+        return _read(TemplateReply, reply).template
+
+    async def delete_template(self, template: str) -> None:
+        """Delete a template (``DELETE /template/<id>``); deleting one that is not there is no error."""
+        try:
+            _done(await self._ask("DELETE", "jobs", f"/template/{template}"))
+        except ServiceError as error:
+            if error.status != httpx.codes.NOT_FOUND or error.code == "NoSuchBucket":
+                raise
+
+    async def queues(self) -> list[QueueInfo]:
+        """Return the bucket's queues (``GET /queue``). Refused when media processing is switched off."""
+        return await self._numbered("jobs", "/queue", {}, QueuesReply, _queues)
+
+    async def media_buckets(self, *names: str) -> list[MediaBucket]:
+        """Return which of the named buckets process media (``GET /mediabucket``), or all that do."""
+        query = {"bucketNames": ",".join(names)} if names else {}
+        return await self._numbered("account", "/mediabucket", query, MediaBucketsReply, _media_buckets)
+
+    async def _numbered(
+        self, half: Half, path: str, query: Mapping[str, str], model: type[N], items: Callable[[N], Mapping[str, Item]]
+    ) -> list[Item]:
+        """Read a listing to its last page. An item is returned once, even when it moved between two pages."""
+        found: dict[str, Item] = {}
+        for number in itertools.count(1):
+            page = {"pageNumber": str(number), "pageSize": str(SMALL_PAGE)}
+            reply = await self._ask("GET", half, path, {**query, **page})
+            listed = _read(model, reply)
+            before = len(found)
+            found.update(items(listed))
+            total = listed.total_count or 0
+            if len(found) >= total:
+                break
+            if len(found) == before:
+                raise reply.malformed(f"{total} entries are promised, {before} are on the pages")
+        return list(found.values())
 
     # Objects.
+
+    async def head_bucket(self) -> None:
+        """Ask whether the bucket is there (``HEAD /``)."""
+        _done(await self._ask("HEAD", "objects", "/"))
 
     async def list_objects(self, prefix: str = "") -> dict[str, StoredObject]:
         """Return every object whose key starts with ``prefix``, a thousand a request, in key order."""
         found: dict[str, StoredObject] = {}
         marker = ""
         while True:
-            query = {"prefix": prefix, "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
-            reply = await self._repeat("GET", self._endpoints.objects, "/", query)
-            page, marker = _listing(reply)
+            page, marker = await self.list_page(prefix, marker)
             found |= page
             if not marker:
                 return found
 
+    async def list_page(self, prefix: str = "", marker: str = "") -> tuple[dict[str, StoredObject], str]:
+        """Return one page of a listing, and where the next one starts; empty when this was the last."""
+        query = {"prefix": prefix, "marker": marker, "max-keys": str(PAGE), "encoding-type": "url"}
+        reply = await self._ask("GET", "objects", "/", query)
+        page, following = _listing(reply)
+        if following and following <= marker:
+            raise reply.malformed(f"the page after {marker!r} names {following!r} as the next one")
+        return page, following
+
     async def head_object(self, key: str) -> StoredObject | None:
         """Return what is stored under a key, or None."""
         try:
-            reply = await self._repeat("HEAD", self._endpoints.objects, _path(key))
+            reply = await self._ask("HEAD", "objects", _path(key))
         except ServiceError as error:
-            if error.status == httpx.codes.NOT_FOUND:
+            if error.status == httpx.codes.NOT_FOUND and error.request_id:
                 return None
             raise
-        length = reply.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise MalformedReplyError(f"HEAD {_path(key)}: Content-Length is {length!r}")
-        return StoredObject(etag=reply.headers.get("ETag", "").strip('"'), size=int(length))
+        length, etag = reply.headers.get("Content-Length", ""), reply.headers.get("ETag", "").strip('"')
+        if not length.isdecimal() or not etag:
+            raise reply.malformed(f"Content-Length is {length!r} and ETag is {etag!r}")
+        return StoredObject(etag=etag, size=int(length))
+
+    async def put_object(self, key: str, content: bytes) -> None:
+        """Store an object."""
+        _done(await self._transport.repeat(Call("PUT", "objects", _path(key), body=content)))
 
     async def delete_object(self, key: str) -> None:
         """Delete an object; deleting one that is not there is no error."""
-        await self._repeat("DELETE", self._endpoints.objects, _path(key))
+        _done(await self._ask("DELETE", "objects", _path(key)))
 
-    # One call.
-
-    async def _repeat(
-        self, method: str, host: str, path: str, query: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        """Send a call that may be repeated, until it is answered or the attempts are used up."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._send(method, host, path, query)
-            except ClientError as error:
-                if attempt + 1 == ATTEMPTS or not _passes(error):
-                    raise
-                await asyncio.sleep(min(0.5 * 2**attempt, 8.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-        raise AssertionError("unreachable")
-
-    async def _send(
-        self,
-        method: str,
-        host: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-    ) -> httpx.Response:
-        signed = {"Host": host, **(headers or {})}
-        if method in ("POST", "PUT"):
-            signed["Content-Length"] = str(len(body))
-        if self._credentials:
-            signed |= self._authorize(method, path, query or {}, signed)
-        call = f"{method} {path}"
-        try:
-            reply = await self._http.request(
-                method, self._endpoints.url(host, path), params=query, headers=signed, content=body
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise UnreachableError(f"{call}: cannot reach {self._where(host)}: {error}", sent=False) from error
-        except httpx.RequestError as error:
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(f"{call}: no answer from {self._where(host)}: {reason}", sent=True) from error
-        if not reply.is_success:
-            raise _refusal(reply, call)
-        return reply
-
-    def _where(self, host: str) -> str:
-        return self._endpoints.origin or host
-
-    def _authorize(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> dict[str, str]:
-        assert self._credentials is not None
-        token = {"x-cos-security-token": self._credentials.token} if self._credentials.token else {}
-        now = int(time.time())
-        value = sign(
-            self._credentials,
-            method=method,
-            path=unquote(path),
-            query=query,
-            headers={**headers, **token},
-            start=now - 60,
-            end=now + _SIGNATURE_SECONDS,
-        )
-        return {"Authorization": value, **token}
+    async def _ask(self, method: str, half: Half, path: str, query: Mapping[str, str] | None = None) -> Reply:
+        return await self._transport.repeat(Call(method, half, path, query or {}))
 
 
 def _path(key: str) -> str:
-    return "/" + quote(key, safe="/-_.~")
+    """Return a key as a path in which no segment can be taken for a step to another folder."""
+    if _DOT_SEGMENTS.isdisjoint(key.split("/")):
+        return "/" + quote(key, safe="/-_.~")
+    path = quote(key, safe="-_.~")
+    return "/" + (path.replace(".", "%2E") if key in _DOT_SEGMENTS else path)
 
 
-def _passes(error: ClientError) -> bool:
-    """Tell whether the same call may succeed a little later."""
-    if isinstance(error, ServiceError):
-        return error_code(error.code, error.status).retry
-    return isinstance(error, UnreachableError)
+def _message(method: str, path: str, message: Node) -> Call:
+    return Call(method, "jobs", path, headers={"Content-Type": "application/xml"}, body=xml.write(message, "Request"))
 
 
-def _jobs(reply: httpx.Response) -> JobsReply:
+# Replies.
+
+
+def _read(model: type[M], reply: Reply) -> M:
     try:
-        return xml.read(JobsReply, reply.content, "Response")
+        return xml.read(model, reply.body, "Response")
     except xml.XmlError as error:
-        raise MalformedReplyError(f"{reply.request.method} {reply.request.url.path}: {error}") from error
+        raise reply.malformed(str(error)) from error
 
 
-def _listing(reply: httpx.Response) -> tuple[dict[str, StoredObject], str]:
+def _done(reply: Reply) -> None:
+    """Take the answer to a call that returns nothing; whoever stands in between may say "200 OK" to anything."""
+    if not reply.request_id:
+        raise reply.malformed("the answer has no request id, so it is not the service's")
+
+
+def _templates(reply: TemplatesReply) -> dict[str, Template]:
+    return {template.template_id: template for template in reply.template_list or ()}
+
+
+def _queues(reply: QueuesReply) -> dict[str, QueueInfo]:
+    return {queue.queue_id: queue for queue in reply.queue_list or ()}
+
+
+def _media_buckets(reply: MediaBucketsReply) -> dict[str, MediaBucket]:
+    return {bucket.name: bucket for bucket in reply.media_bucket_list or ()}
+
+
+def _listing(reply: Reply) -> tuple[dict[str, StoredObject], str]:
     """Read one page of a listing into plain values: it is done a hundred thousand times, a model each is too slow."""
     try:
-        root = xml.parse(reply.content, "ListBucketResult")
+        root = xml.parse(reply.body, "ListBucketResult")
         page = {
             unquote(entry.findtext("Key", "")): StoredObject(
                 etag=entry.findtext("ETag", "").strip('"'),
@@ -259,20 +299,9 @@ def _listing(reply: httpx.Response) -> tuple[dict[str, StoredObject], str]:
             for entry in root.iterfind("Contents")
         }
     except ValueError as error:
-        raise MalformedReplyError(f"GET /: {error}") from error
+        raise reply.malformed(str(error)) from error
     truncated = (root.findtext("IsTruncated") or "").lower() == "true"
     marker = unquote(root.findtext("NextMarker") or "") if truncated else ""
     if truncated and not marker:
-        raise MalformedReplyError("GET /: a truncated listing without NextMarker")
+        raise reply.malformed("a truncated listing without NextMarker")
     return page, marker
-
-
-def _refusal(reply: httpx.Response, call: str) -> ServiceError:
-    header_id = reply.headers.get("x-cos-request-id") or reply.headers.get("x-ci-request-id") or ""
-    try:
-        document = xml.read(ErrorDocument, reply.content, "Error")
-    except xml.XmlError:
-        text = reply.text.strip()[:200] or reply.reason_phrase
-        return ServiceError(reply.status_code, "Unknown", text, request_id=header_id, call=call)
-    request_id = document.request_id or header_id
-    return ServiceError(reply.status_code, document.code, document.message, request_id=request_id, call=call)

@@ -69,30 +69,40 @@ class PlanError(ReconcilerError):
 
 
 class ClientError(ReconcilerError):
-    """A call to the service did not give a usable answer."""
+    """A call to the service did not give a usable answer.
+
+    ``request_id`` is what the vendor's support asks for; empty when no answer carried one.
+    """
+
+    def __init__(self, message: str, *, request_id: str = "", advice: str | None = None) -> None:
+        tail = f" (request id {request_id})" if request_id else ""
+        super().__init__(f"{message}{tail}", advice=advice)
+        self.request_id = request_id
 
 
 class ServiceError(ClientError):
-    """The service refused a call.
+    """The service refused a call: ``status`` is the HTTP status, ``code`` the API's error code."""
 
-    ``status`` is the HTTP status, ``code`` the API's error code, ``request_id`` what the vendor's support asks for.
-    """
-
-    def __init__(self, status: int, code: str, message: str, *, request_id: str = "", call: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, request_id: str = "", call: str = "", advice: str | None = None
+    ) -> None:
         where = f"{call}: " if call else ""
-        tail = f" (request id {request_id})" if request_id else ""
-        super().__init__(f"{where}{status} {code}: {message}{tail}")
+        super().__init__(f"{where}{status} {code}: {message}", request_id=request_id, advice=advice)
         self.status = status
         self.code = code
         self.detail = message
-        self.request_id = request_id
+
+    @property
+    def slowed(self) -> bool:
+        """Tell whether the service asks everybody to come back later."""
+        return self.status in (429, 503) or self.code == "SlowDown"
 
 
 class UnreachableError(ClientError):
     """No answer came back. When ``sent``, whether the call took effect is unknown; otherwise it had none."""
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, sent: bool, request_id: str = "", advice: str | None = None) -> None:
+        super().__init__(message, request_id=request_id, advice=advice)
         self.sent = sent
 
 

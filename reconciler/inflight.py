@@ -1,14 +1,15 @@
-"""What of a plan may begin, and what is in flight: the queue of actions and the poller of jobs.
+"""What of a plan may begin, and what is in flight: the queue of actions, the poller of jobs, the bell of callbacks.
 
-Neither knows what an action does; that is ``apply``.
+None of them knows what an action does; that is ``apply``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Container, Mapping
+from typing import Any, Final
 
 from reconciler.api.messages import TERMINAL, Job
 from reconciler.client import Client
@@ -19,6 +20,26 @@ FIRST_PAUSE: Final = 0.05
 """Seconds before a job is asked about for the first time."""
 
 _GROWTH: Final = 1.5
+
+PATIENCE: Final = 10
+"""A job whose callback is expected is asked about in every so-manieth round of questions only."""
+
+MISSED: Final = 3
+"""So many ends in a row without a callback mean that callbacks do not arrive here."""
+
+_REMEMBERED: Final = 10_000
+_OWN_CALLBACK: Final = ("call_back", "call_back_type", "call_back_mq_config", "call_back_kafka_config")
+
+
+async def came(awaited: Awaitable[object], stop: asyncio.Event) -> bool:
+    """Wait for something or for ``stop``, whichever comes first; tell whether it came. What did not is cancelled."""
+    both = (asyncio.ensure_future(awaited), asyncio.create_task(stop.wait()))
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        return both[0].done()
+    finally:
+        for future in both:
+            future.cancel()
 
 
 class Queue:
@@ -76,13 +97,77 @@ class Queue:
         self._ready.clear()
 
 
-class Poller:
-    """Asks for all jobs in flight together, less often the longer nothing ends."""
+class Bell:
+    """Rung by callbacks: which jobs are said to have ended, and for which it may be waited.
 
-    def __init__(self, client: Client, sleep: Callable[[float], Awaitable[None]], longest: float) -> None:
+    What is said is never believed, only asked about: anybody may ring. Without an ``address`` that jobs can be given,
+    it is a bell that nobody rings.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address
+        self._expected: set[str] = set()
+        self._rung: dict[str, None] = {}
+        self._missed = 0
+        self._stir = asyncio.Event()
+
+    def attached(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a resolved request that asks for a callback here, unless it names a callback of its own."""
+        if not self._is_asked_by(request):
+            return request
+        return {**request, "call_back": self.address, "call_back_type": "Url", "call_back_format": "JSON"}
+
+    def expect(self, job: str, request: Mapping[str, Any]) -> None:
+        """Expect the callback of a job that was submitted with this request attached."""
+        if self._is_asked_by(request):
+            self._expected.add(job)
+
+    def expects(self, job: str) -> bool:
+        """Tell whether the end of a job will be heard."""
+        return job in self._expected and self._missed < MISSED
+
+    def ring(self, job: str) -> None:
+        """Hear that a job has ended; it may not be known here yet, or never be."""
+        self._missed = 0
+        self._rung[job] = None
+        while len(self._rung) > _REMEMBERED:
+            del self._rung[next(iter(self._rung))]
+        self.stir()
+
+    def stir(self) -> None:
+        """Look again at what was rung for: other jobs are watched now."""
+        self._stir.set()
+
+    async def rung(self, watched: Container[str]) -> list[str]:
+        """Wait for rings for jobs that are watched, and return those jobs. From then on they are not expected."""
+        while True:
+            self._stir.clear()
+            if jobs := [job for job in self._rung if job in watched]:
+                for job in jobs:
+                    del self._rung[job]
+                    self._expected.discard(job)
+                return jobs
+            await self._stir.wait()
+
+    def ended(self, job: str) -> None:
+        """Note that a job has ended; when its callback is still expected, it was missed."""
+        self._missed += job in self._expected
+        self._expected.discard(job)
+
+    def _is_asked_by(self, request: Mapping[str, Any]) -> bool:
+        return self.address is not None and not any(request.get(key) for key in _OWN_CALLBACK)
+
+
+class Poller:
+    """Asks for all jobs in flight together, less often the longer nothing ends; at once for those that are rung for."""
+
+    def __init__(
+        self, client: Client, sleep: Callable[[float], Awaitable[None]], longest: float, bell: Bell | None = None
+    ) -> None:
         self._client = client
         self._sleep = sleep
         self._longest = longest
+        self._bell = bell or Bell()
         self._watched: dict[str, tuple[asyncio.Future[Job], Callable[[Job], None]]] = {}
         self._pause = FIRST_PAUSE
 
@@ -90,22 +175,38 @@ class Poller:
         """Return a future for the job's end; ``tell`` hears of its progress until then."""
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._watched[job] = (future, tell)
-        self._pause = FIRST_PAUSE
+        if not self._bell.expects(job):
+            self._pause = FIRST_PAUSE
+        self._bell.stir()
         return future
 
     async def run(self) -> None:
         """Ask until cancelled. A question without an answer fails the jobs it was about, not the run."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._answer())
+            await self._poll()
+
+    async def _answer(self) -> None:
+        """Ask about the jobs that are rung for."""
         while True:
+            await self._ask(await self._bell.rung(self._watched))
+
+    async def _poll(self) -> None:
+        """Ask in rounds, whatever is rung: callbacks get lost."""
+        for number in itertools.count(1):
             await self._sleep(self._pause)
             self._pause = min(self._pause * _GROWTH, self._longest)
-            asked = list(self._watched)
-            if not asked:
-                continue
-            try:
-                self._hear(asked, await self._client.jobs(asked))
-            except ClientError as error:
-                for job in asked:
-                    self._end(job, error)
+            everything = number % PATIENCE == 0
+            await self._ask([job for job in self._watched if everything or not self._bell.expects(job)])
+
+    async def _ask(self, asked: list[str]) -> None:
+        if not asked:
+            return
+        try:
+            self._hear(asked, await self._client.jobs(asked))
+        except ClientError as error:
+            for job in asked:
+                self._end(job, error)
 
     def _hear(self, asked: list[str], jobs: Mapping[str, Job]) -> None:
         for job in asked:
@@ -118,7 +219,10 @@ class Poller:
                 self._watched[job][1](live)
 
     def _end(self, job: str, outcome: Job | ClientError) -> None:
+        if job not in self._watched:
+            return  # a question that was asked at the same time has brought the answer
         future, _ = self._watched.pop(job)
+        self._bell.ended(job)
         if future.done():
             return
         if isinstance(outcome, Job):

@@ -5,7 +5,11 @@ The lockfile is one JSON document, sorted, one line per output, replaced whole::
     {"version": 1, "outputs": {
     "race": {"object": "output/race.mp4", "fingerprint": "1:…", …},
     …
+    }, "templates": {
+    "transcode_template.hd": {"id": "t1…", "content": …, …}
     }}
+
+``templates`` is there when the project keeps templates on the service.
 
 The journal is append-only, one JSON object a line. Each line is on the disk before the effect that follows it, so a
 crash loses nothing that happened (architecture, "How apply survives a crash")::
@@ -18,6 +22,8 @@ crash loses nothing that happened (architecture, "How apply survives a crash")::
     {"op": "forget", "address": …}
     {"op": "move", "address": …, "to": …, "record": …}
     {"op": "record", "address": …, "record": …}            the record without an effect: its protection changed
+    {"op": "template", "address": …, "record": …}          the service keeps a template so
+    {"op": "forget_template", "address": …}
 
 Replaying a line twice gives the same state, so a crash between writing a new lockfile and emptying the journal is
 harmless. A torn last line is cut off. A checkpoint folds the journal into a new lockfile and keeps in the journal
@@ -35,8 +41,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler import disk
 from reconciler.errors import GuardError, LockfileError
-from reconciler.state import Record, Submission
+from reconciler.state import Record, Submission, TemplateRecord
 
 VERSION: Final = 1
 
@@ -64,6 +71,7 @@ class Lockfile:
         self.path = path
         self.journal = journal
         self.records: dict[str, Record] = {}
+        self.templates: dict[str, TemplateRecord] = {}
         self.pending: dict[str, Submission] = {}
         self.failures: dict[str, Failure] = {}
         self.torn = False
@@ -76,7 +84,7 @@ class Lockfile:
         Raises LockfileError when the lockfile is damaged or newer than this program.
         """
         lockfile = cls(path, journal)
-        lockfile.records = _read_records(path)
+        lockfile.records, lockfile.templates = _read(path)
         for line in lockfile._journal_lines():
             try:
                 lockfile._replay(line)
@@ -91,9 +99,9 @@ class Lockfile:
 
     def begin(self) -> None:
         """Fold what an earlier run left in the journal, and open the journal for appending."""
-        with _disk(self.journal.parent):
+        with disk.plainly(self.journal.parent):
             self.journal.parent.mkdir(parents=True, exist_ok=True)
-            _sync_folder(self.journal.parent.parent)
+            disk.sync_folder(self.journal.parent.parent)
         self.checkpoint()
 
     def intend(self, submission: Submission) -> None:
@@ -129,18 +137,26 @@ class Lockfile:
         """Change what is kept beside a result, not the result; what is begun or failed stays."""
         self._append({"op": "record", "address": address, "record": asdict(record)})
 
+    def keep_template(self, address: str, record: TemplateRecord) -> None:
+        """Record a template as the service has it now."""
+        self._append({"op": "template", "address": address, "record": asdict(record)})
+
+    def forget_template(self, address: str) -> None:
+        """Drop the record of a template."""
+        self._append({"op": "forget_template", "address": address})
+
     def checkpoint(self) -> None:
         """Write the lockfile whole and shorten the journal to what is still pending.
 
         The lockfile is left alone when its bytes would not change, so an apply with nothing to do touches nothing.
         """
-        text = _dump(self.records)
-        with _disk(self.path):
-            if (self.records or self.path.exists()) and not _has_content(self.path, text):
-                _replace(self.path, text)
+        text = _dump(self.records, self.templates)
+        with disk.plainly(self.path):
+            if (self.records or self.templates or self.path.exists()) and not disk.has_content(self.path, text):
+                disk.replace(self.path, text)
             self.close()
             # Always, also when it is empty: the rename puts the journal's name on the disk before the first intent.
-            _replace(self.journal, "".join(_line(entry) for entry in self._unfinished()))
+            disk.replace(self.journal, "".join(_line(entry) for entry in self._unfinished()))
             self._stream = self.journal.open("ab", buffering=0)
             self.torn = False
 
@@ -155,7 +171,7 @@ class Lockfile:
             raise LockfileError("the journal is not open for writing")
         whole = self._stream.tell()
         try:
-            _write_whole(self._stream, _line(entry).encode())
+            disk.write_whole(self._stream, _line(entry).encode())
             os.fsync(self._stream.fileno())
         except OSError as error:
             self._give_up(whole)
@@ -164,6 +180,15 @@ class Lockfile:
                 advice="nothing is lost: free space, then run apply again",
             ) from error
         self._replay(entry)
+
+    def _accept(self, address: str, job: str) -> None:
+        if address in self.pending:
+            self.pending[address] = _with_job(self.pending[address], job)
+
+    def _keep_template(self, address: str, record: Mapping[str, Any] | None) -> None:
+        self.templates.pop(address, None)
+        if record is not None:
+            self.templates[address] = TemplateRecord(**record)
 
     def _rename(self, address: str, to: str, record: Mapping[str, Any] | None) -> None:
         self.records.pop(address, None)
@@ -224,8 +249,7 @@ class Lockfile:
             case "intent":
                 self.pending[address] = Submission(**fields)
             case "submitted":
-                if address in self.pending:
-                    self.pending[address] = _with_job(self.pending[address], fields["job"])
+                self._accept(address, fields["job"])
             case "done":
                 self.records[address] = Record(**fields["record"])
                 self.pending.pop(address, None)
@@ -242,6 +266,8 @@ class Lockfile:
                 self._rename(address, fields["to"], fields["record"])
             case "record":
                 self.records[address] = Record(**fields["record"])
+            case "template" | "forget_template":
+                self._keep_template(address, fields.get("record"))
             case other:
                 raise LockfileError(
                     f"{self.journal} has an entry of unknown kind {other!r}",
@@ -260,7 +286,7 @@ def guard(folder: Path, what: str = "apply") -> Iterator[None]:
     path, owner = folder / "guard", folder / "guard.owner"
     lock = FileLock(path, timeout=0)
     try:
-        with _disk(path):
+        with disk.plainly(path):
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             owner.write_text(f"{what}, process {os.getpid()}\n", encoding="utf-8")
@@ -283,25 +309,11 @@ def _holder(owner: Path) -> str:
         return "another process"
 
 
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Say in plain words what the disk refused; a guard that is taken is not the disk's fault."""
-    try:
-        yield
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise LockfileError(
-            f"cannot write {error.filename or path}: {error.strerror}",
-            advice="nothing is lost: free space or make the folder writable, then run apply again",
-        ) from error
-
-
-def _read_records(path: Path) -> dict[str, Record]:
+def _read(path: Path) -> tuple[dict[str, Record], dict[str, TemplateRecord]]:
     try:
         raw = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except (OSError, UnicodeDecodeError) as error:
         raise LockfileError(f"cannot read {path}: {error}") from error
     try:
@@ -315,7 +327,9 @@ def _read_records(path: Path) -> dict[str, Record]:
             advice="upgrade reconciler; it was last written by a newer one",
         )
     try:
-        return {address: _record(entry) for address, entry in outputs.items()}
+        records = {address: _record(entry) for address, entry in outputs.items()}
+        templates = document.get("templates", {})
+        return records, {address: _template_record(entry) for address, entry in templates.items()}
     except (TypeError, AttributeError) as error:
         raise LockfileError(f"{path} is damaged: {error}", advice=_damage_advice(path, raw)) from error
 
@@ -328,6 +342,17 @@ def _record(entry: Mapping[str, Any]) -> Record:
             raise TypeError(f"{name} is {getattr(record, name)!r}")
     if not _is_request(record.request):
         raise TypeError("request is not one that was recorded")
+    return record
+
+
+def _template_record(entry: Mapping[str, Any]) -> TemplateRecord:
+    """Return the record of a template, or raise TypeError when one of its parts is not of its kind."""
+    record = TemplateRecord(**entry)
+    texts = (record.id, record.tag, record.name)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(content, dict) for content in (record.content, record.stored)
+    ):
+        raise TypeError("a template is not one that was recorded")
     return record
 
 
@@ -350,12 +375,18 @@ def _damage_advice(path: Path, raw: str) -> str:
     return f"take the last good version from Git (git checkout -- {path.name}), then run plan"
 
 
-def _dump(records: Mapping[str, Record]) -> str:
+def _dump(records: Mapping[str, Record], templates: Mapping[str, TemplateRecord]) -> str:
+    kept = f', "templates": {{\n{_lines(templates)}}}' if templates else ""
+    return f'{{"version": {VERSION}, "outputs": {{\n{_lines(records)}}}{kept}}}\n'
+
+
+def _lines(records: Mapping[str, Record] | Mapping[str, TemplateRecord]) -> str:
+    """Return one line for each record, in address order."""
     lines = ",\n".join(
         f"{json.dumps(address, ensure_ascii=False)}: {_compact(_present(asdict(records[address])))}"
         for address in sorted(records)
     )
-    return f'{{"version": {VERSION}, "outputs": {{\n{lines}{chr(10) if lines else ""}}}}}\n'
+    return f"{lines}\n" if lines else ""
 
 
 def _present(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -389,39 +420,3 @@ def _without_job(submission: Submission) -> dict[str, Any]:
 
 def _with_job(submission: Submission, job: str) -> Submission:
     return Submission(**_without_job(submission), job=job)
-
-
-def _has_content(path: Path, text: str) -> bool:
-    try:
-        return path.read_bytes() == text.encode()
-    except FileNotFoundError:
-        return False
-
-
-def _write_whole(stream: FileIO, data: bytes) -> None:
-    """Write past any buffer of ours: what a full disk refused must not come back at close."""
-    while data:
-        data = data[stream.write(data) :]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a file whole: write beside it, sync, rename, sync the folder."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -12,9 +12,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.api.messages import Job
+from reconciler.api.templates import Template
 from reconciler.client import Client
 from reconciler.lockfile import Lockfile
-from reconciler.state import USER_DATA_MARK, DesiredState, LiveJob, ObservedState, StoredObject, Submission
+from reconciler.state import (
+    USER_DATA_MARK,
+    DesiredState,
+    LiveJob,
+    ObservedState,
+    StoredObject,
+    StoredTemplate,
+    Submission,
+)
 
 CLOCK_SKEW: Final = timedelta(minutes=15)
 """How far our clock and the service's may be apart: the limit within which the service takes signatures."""
@@ -30,8 +39,29 @@ async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> 
     for address, output in desired.outputs.items():
         if output.ignore_changes and address in lockfile.records:
             keys.update(lockfile.records[address].inputs)  # an ignored change may keep a source of before
-    objects, jobs = await asyncio.gather(_objects(client, keys), find_jobs(client, lockfile.pending))
-    return ObservedState(objects=objects, records=lockfile.records, pending=dict(lockfile.pending), jobs=jobs)
+    wanted = bool(desired.templates or lockfile.templates)
+    objects, jobs, templates = await asyncio.gather(
+        _objects(client, keys), find_jobs(client, lockfile.pending), stored_templates(client, wanted=wanted)
+    )
+    return ObservedState(
+        objects=objects,
+        records=lockfile.records,
+        pending=dict(lockfile.pending),
+        jobs=jobs,
+        templates=templates,
+        template_records=lockfile.templates,
+    )
+
+
+async def stored_templates(client: Client, *, wanted: bool = True) -> tuple[StoredTemplate, ...]:
+    """Return every template that the service has; it is not asked when nobody wants to know."""
+    return tuple(map(stored_template, await client.list_templates())) if wanted else ()
+
+
+def stored_template(template: Template) -> StoredTemplate:
+    """Return what planning compares of a template."""
+    content = template.content
+    return StoredTemplate(template.template_id, template.tag, template.name, content.plain() if content else {})
 
 
 async def _objects(client: Client, keys: Iterable[str]) -> dict[str, StoredObject]:

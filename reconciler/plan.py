@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from reconciler.api.messages import TERMINAL
+from reconciler.plan_templates import TEMPLATE_EFFECTS, TemplateAction, in_the_way, plan_templates
 from reconciler.state import (
     DesiredState,
     ObservedState,
@@ -47,9 +48,9 @@ class Action:
     """One step of a plan.
 
     ``request`` and ``inputs`` (source → ETag) are what the output will be made of; an input that is itself still to
-    be made is left out of ``inputs`` and named in ``upstream``. ``job`` is a job of ours to wait for first. ``seen``
-    is the ETag of the object under the key when the plan was made. ``protect`` goes into the record, so that it
-    outlives the entry.
+    be made is left out of ``inputs`` and named in ``upstream``. ``templates`` are the declared templates that it names.
+    ``job`` is a job of ours to wait for first. ``seen`` is the ETag of the object under the key when the plan was made.
+    ``protect`` goes into the record, so that it outlives the entry.
     """
 
     address: str
@@ -61,6 +62,7 @@ class Action:
     inputs: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
     job: str | None = None
     seen: str | None = None
     protect: bool = False
@@ -68,11 +70,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every action in address order, and the records that get a new address (old → new)."""
+    """Every action in address order, the templates' before them, and the records that get a new address (old → new)."""
 
     actions: tuple[Action, ...]
     moves: Mapping[str, str] = field(default_factory=dict)
     recorded: int = 0
+    templates: tuple[TemplateAction, ...] = ()
 
     @property
     def summary(self) -> dict[Kind, int]:
@@ -88,9 +91,20 @@ class Plan:
         return tuple(action for action in self.actions if action.kind != "none")
 
     @property
+    def pending_templates(self) -> tuple[TemplateAction, ...]:
+        """The same of the templates."""
+        return tuple(action for action in self.templates if action.kind != "none")
+
+    @property
+    def effective(self) -> bool:
+        """Whether apply has anything to carry out that a person should be asked about."""
+        kinds = {action.kind for action in self.actions} & EFFECTIVE
+        return bool(kinds or {action.kind for action in self.templates} & TEMPLATE_EFFECTS)
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to do, and nothing in the way."""
-        return not self.pending and not self.moves
+        return not (self.pending or self.pending_templates or self.moves)
 
 
 def plan(
@@ -111,12 +125,16 @@ def plan(
     observed, moves = _moved(desired, observed)
     records = observed.records
     wanted = set(desired.outputs if only is None else _with_upstream(desired, only)) - set(excluded)
-    planner = _Planner(desired, observed, frozenset(replace_addresses), frozenset(wanted))
+    named = None
+    if only is not None or excluded:
+        named = {template for address in wanted for template in desired.outputs[address].templates}
+    templates = plan_templates(desired, observed, prune=prune, wanted=named)
+    planner = _Planner(desired, observed, frozenset(replace_addresses), frozenset(wanted), dict(in_the_way(templates)))
     actions = [planner.decide(address) for address in sorted(wanted)]
     gone = sorted((records.keys() | observed.pending.keys()) - desired.outputs.keys() - set(excluded))
     actions += [planner.undeclared(address, prune=prune) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
-    return Plan(tuple(actions), moves, recorded=len(records))
+    return Plan(tuple(actions), moves, recorded=len(records), templates=templates)
 
 
 def excess(made: Plan, limit: str | int) -> str | None:
@@ -175,12 +193,18 @@ class _Planner:
     """The decision table, one output at a time; what is made of other outputs asks for their decision first."""
 
     def __init__(
-        self, desired: DesiredState, observed: ObservedState, forced: frozenset[str], wanted: frozenset[str]
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        forced: frozenset[str],
+        wanted: frozenset[str],
+        bad_templates: Mapping[str, str],
     ) -> None:
         self._desired = desired
         self._observed = observed
         self._forced = forced
         self._wanted = wanted
+        self._bad_templates = bad_templates
         self._owners = {output.object: address for address, output in desired.outputs.items()}
         self._readers = {key: address for address, output in desired.outputs.items() for key in output.sources}
         self._decided: dict[str, Action] = {}
@@ -245,11 +269,20 @@ class _Planner:
         draft = Action(
             output.address, "none", "up to date", key, request=request, seen=there.etag if there else None,
             inputs=self._inputs(output), sources=output.sources, upstream=self._rebuilt(output), protect=output.protect,
+            templates=output.templates,
         )  # fmt: skip
         decided = self._blocked(output, draft) or self._begun(output, draft)
         if decided is None:
             decided = self._first(output, draft, there) if record is None else self._again(draft, record, there)
+        decided = self._without_template(decided)
         return _protected(decided) if output.protect else decided
+
+    def _without_template(self, decided: Action) -> Action:
+        """Block what would be made with a template that is in conflict."""
+        reasons = [self._bad_templates[name] for name in decided.templates if name in self._bad_templates]
+        if decided.kind not in RENDERS or not reasons:
+            return decided
+        return replace(decided, kind="blocked", reason=reasons[0])
 
     def _key(self, output: Output, record: Record | None) -> str:
         """Return the object key; one with ``${jobid}`` is known once it was made from the same pattern."""
@@ -358,8 +391,9 @@ def _changed(draft: Action, record: Record) -> Action:
 
 def _why(fields: tuple[Change, ...], inputs: tuple[Change, ...], upstream: Mapping[str, str]) -> str:
     if fields:
-        first = f"{fields[0].path}: {_shown(fields[0].before)} → {_shown(fields[0].after)}"
-        return first if len(fields) == 1 else f"{first}, and {len(fields) - 1} more"
+        from reconciler.changes import first_of
+
+        return first_of(fields)
     if inputs:
         names = [change.path.removeprefix("inputs.") for change in inputs]
         return f"{names[0]} changed" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more inputs changed"
@@ -368,10 +402,6 @@ def _why(fields: tuple[Change, ...], inputs: tuple[Change, ...], upstream: Mappi
             f"{', '.join(sorted(upstream))} is made anew" if len(upstream) == 1 else "what it is made of is made anew"
         )
     return "changed"
-
-
-def _shown(value: Any) -> str:
-    return "absent" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _protected(action: Action) -> Action:

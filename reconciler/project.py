@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reconciler import schema, yaml
 from reconciler.api.node import Bool
 from reconciler.diagnostics import Diagnostic, did_you_mean
+from reconciler.endpoints import JOBS, OBJECTS, is_address, is_template
 from reconciler.errors import ManifestError, ProjectError
 
 FILE: Final = "reconciler.yaml"
@@ -29,13 +29,12 @@ _REGION: Final = re.compile(r"[a-z]+(?:-[a-z0-9]+)+")
 _SHARE: Final = re.compile(r"([0-9]{1,3})\s*%")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
-_SERVICE: Final = re.compile(r"https?://[^\s/?#@]+/*")
 
 
 def _service(value: str) -> str:
     if value in ("embedded", "cloud"):
         return value
-    if _SERVICE.fullmatch(value) and _is_address(value):
+    if is_address(value):
         return value.rstrip("/")
     near = did_you_mean(value, ("embedded", "cloud"))
     raise ValueError(
@@ -43,12 +42,10 @@ def _service(value: str) -> str:
     )
 
 
-def _is_address(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port beyond 65535, a bracket that is not closed
-        return False
+def _endpoint(value: str) -> str:
+    if not is_template(value):
+        raise ValueError(f"must be an address; write it as {OBJECTS}, in which {{bucket}} and {{region}} are filled in")
+    return value.rstrip("/")
 
 
 def _bucket(value: str) -> str:
@@ -96,6 +93,17 @@ class PolicySettings(_Settings):
     )
 
 
+class EndpointSettings(_Settings):
+    """Other addresses of the cloud's two halves."""
+
+    objects: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        None, description=f"Where objects are; default {OBJECTS}."
+    )
+    jobs: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        None, description=f"Where jobs, queues and templates are; default {JOBS}."
+    )
+
+
 class EnvironmentSettings(_Settings):
     """Settings that an environment may overlay."""
 
@@ -104,6 +112,7 @@ class EnvironmentSettings(_Settings):
     )
     bucket: Annotated[str, AfterValidator(_bucket)] | None = Field(None, description="The bucket, NAME-APPID.")
     region: Annotated[str, AfterValidator(_region)] | None = Field(None, description="Region, such as ap-chongqing.")
+    endpoints: EndpointSettings | None = Field(None, description="Other addresses of the cloud's two halves.")
     parallelism: Annotated[int, Field(ge=1)] | None = Field(None, description="Jobs in flight at once; default 4.")
     policy: PolicySettings | None = Field(None, description="What a plan may do without being told twice.")
     vars: Annotated[dict[str, Any], AfterValidator(_variables)] | None = Field(
@@ -137,6 +146,7 @@ class Project:
     region: str
     environment: str | None = None
     service: str = "embedded"
+    endpoints: Mapping[str, str] = field(default_factory=dict)
     parallelism: int = 4
     policy: Policy = Policy()
     vars: Mapping[str, Any] = field(default_factory=dict)
@@ -317,9 +327,9 @@ def _from_environ(environ: Mapping[str, str], settings: FileSettings) -> Environ
     }
     flat = {key: key.upper() for key in ("service", "bucket", "region", "parallelism")}
     data: dict[str, Any] = {key: given[name] for key, name in flat.items() if name in given}
-    data["policy"] = {
-        key: given[f"POLICY_{key.upper()}"] for key in PolicySettings.model_fields if f"POLICY_{key.upper()}" in given
-    }
+    for part, model in (("policy", PolicySettings), ("endpoints", EndpointSettings)):
+        flat = {key: f"{part}_{key}".upper() for key in model.model_fields}
+        data[part] = {key: given[name] for key, name in flat.items() if name in given}
     data["vars"] = {
         _spelled(name.removeprefix("VARS_"), settings): _scalar(value, f"{ENVIRONMENT_VARIABLE}{name}")
         for name, value in given.items()

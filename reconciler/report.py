@@ -19,6 +19,7 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
 
     def begun(self, address: str, job: str) -> None:
         """Tell that a job runs for an output, submitted now or earlier."""
@@ -35,6 +36,10 @@ class Report:
         """Tell that an output's object was deleted, or its record forgotten."""
         self.done.pop(address, None)
         self.counts[kind] += 1
+
+    def template(self, address: str, kind: str) -> None:
+        """Tell that a template on the service is as it should be, or gone."""
+        self.templates[address] = kind
 
     def failed(self, address: str, reason: str) -> None:
         """Tell that an output could not be made."""

@@ -53,7 +53,8 @@ class Output:
 
     ``request`` holds one operation; its urls are object keys and its output names neither bucket nor region, so that
     the same declaration reads the same in every environment. ``sources`` are the keys it reads (videos, sounds,
-    watermark pictures), ``upstream`` the addresses of those sources that are outputs themselves.
+    watermark pictures), ``upstream`` the addresses of those sources that are outputs themselves, ``templates`` those of
+    the declared templates that it names; what they hold is in the request.
     """
 
     address: str
@@ -64,16 +65,31 @@ class Output:
     protect: bool = False
     adopt: bool = False
     ignore_changes: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
     declared_at: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredTemplate:
+    """One declared template: ``tag`` and ``name`` as the service is to keep it, ``content`` as it is sent."""
+
+    address: str
+    tag: str
+    name: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
-    """Every declared output by address, in address order; ``moved`` maps old addresses to new ones."""
+    """Every declared output by address, in address order; ``moved`` maps old addresses to new ones.
+
+    ``templates`` are the declared templates by address, such as ``transcode_template.hd``.
+    """
 
     outputs: Mapping[str, Output]
     moved: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    templates: Mapping[str, DeclaredTemplate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,31 @@ class Record:
     created: str | None = None
     finished: str | None = None
     protect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRecord:
+    """A template that we keep on the service, as the lockfile has it.
+
+    ``content`` is what we sent, ``stored`` what the service answered to it: the two differ where a service fills in
+    defaults, and drift is a difference from what it answered.
+    """
+
+    id: str
+    tag: str
+    name: str
+    content: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """A template that the service has, whoever made it."""
+
+    id: str
+    tag: str
+    name: str
+    content: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +178,16 @@ class ObservedState:
     """What bucket, jobs and lockfile say now.
 
     ``objects`` has every object under the keys that matter; ``pending`` the submissions without a recorded end, by
-    address; ``jobs`` what the service says of those, by address.
+    address; ``jobs`` what the service says of those, by address. ``templates`` are all templates of the service, and
+    ``template_records`` those that we keep there, by address.
     """
 
     objects: Mapping[str, StoredObject]
     records: Mapping[str, Record]
     pending: Mapping[str, Submission] = field(default_factory=dict)
     jobs: Mapping[str, LiveJob] = field(default_factory=dict)
+    templates: tuple[StoredTemplate, ...] = ()
+    template_records: Mapping[str, TemplateRecord] = field(default_factory=dict)
 
 
 def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.api.messages import FAILED, RUNNING, SUBMITTED, SUCCESS, Job, JobOperation, JobRequest
+from reconciler.api.templates import WATERMARK, Template, TemplateRequest
 from reconciler.apply import Pace, apply
 from reconciler.client import Client
 from reconciler.errors import ServiceError, UnreachableError
+from reconciler.inflight import Bell
 from reconciler.lockfile import Lockfile
 from reconciler.observe import observe
 from reconciler.plan import Plan, plan
@@ -40,6 +42,10 @@ class World:
         self.time = datetime(2026, 5, 1, 10, 0, tzinfo=UTC)
         self.objects = {key: StoredObject(etag, 1) for key, etag in sources.items()}
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.templates: dict[str, Template] = {}
+        self.templates_made = 0
+        self.lose_template_answers = 0
+        self.refuse_templates = False
         self.nonces = 0
         self.effects = 0
         self.crash_at: int | None = None
@@ -47,7 +53,10 @@ class World:
         self.broken: set[str] = set()
         self.lose_answer_of: set[int] = set()
         self.refuse_with: dict[int, ServiceError] = {}
+        self.slow_downs: list[ServiceError] = []
+        self.accepts_all_the_same = False
         self.visible_after = timedelta(0)
+        self.ahead = timedelta(0)
         self.answer_takes = timedelta(0)
         self.on_effect: Callable[[str], None] = lambda _: None
 
@@ -81,8 +90,37 @@ class World:
 
     def accept(self, request: JobRequest) -> str:
         name = f"j{len(self.jobs):032x}"
-        self.jobs[name] = {"request": request, "state": SUBMITTED, "asked": 0, "time": self.time}
+        self.jobs[name] = {
+            "request": self.resolved(request),
+            "sent": request,
+            "state": SUBMITTED,
+            "asked": 0,
+            "time": self.time + self.ahead,
+        }
         return name
+
+    def resolved(self, request: JobRequest) -> JobRequest:
+        """Return a request with its templates as they are now, as the service does at submission."""
+        operation = request.operation[0]
+        update: dict[str, Any] = {}
+        if operation.transcode_template_id:
+            update["transcode"] = self.templates[operation.transcode_template_id].trans_tpl
+        if operation.watermark_template_id:
+            update["watermark"] = tuple(self.templates[name].watermark for name in operation.watermark_template_id)
+        if update:
+            update |= {"transcode_template_id": None, "watermark_template_id": None}
+        return request.model_copy(update={"operation": (operation.model_copy(update=update),)})
+
+    def keep(self, name: str, request: TemplateRequest) -> Template:
+        watermark = request.tag == WATERMARK
+        self.templates[name] = Template(
+            tag=request.tag,
+            name=request.name,
+            template_id=name,
+            watermark=request.watermark,
+            trans_tpl=None if watermark else request.transcode,
+        )
+        return self.templates[name]
 
     def advance(self, name: str) -> None:
         """A job is Running when it is asked about first, and has ended the second time."""
@@ -128,10 +166,21 @@ class SimulatedClient(Client):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @property
+    def skew(self) -> float | None:
+        return self.world.ahead.total_seconds()
+
+    async def turn(self) -> None:
+        """Nothing holds back."""
+
     async def submit(self, request: JobRequest) -> Job:
         self.world.effect("submit: before")
         await asyncio.sleep(0)
         number = len(self.world.jobs)
+        if self.world.slow_downs:
+            if self.world.accepts_all_the_same:
+                self.world.accept(request)
+            raise self.world.slow_downs.pop()
         if number in self.world.refuse_with:
             raise self.world.refuse_with.pop(number)
         self.world.time += self.world.answer_takes
@@ -155,7 +204,7 @@ class SimulatedClient(Client):
         since = datetime.fromisoformat(created_after) if created_after else datetime.min.replace(tzinfo=UTC)
         for name in reversed(self.world.jobs):
             time = self.world.jobs[name]["time"]
-            if time >= since and time + self.world.visible_after <= self.world.time:
+            if time >= since and time + self.world.visible_after <= self.world.time + self.world.ahead:
                 yield self.world.describe(name)
 
     async def list_objects(self, prefix: str = "") -> dict[str, StoredObject]:
@@ -170,6 +219,33 @@ class SimulatedClient(Client):
         self.world.effect("delete_object: before")
         self.world.objects.pop(key, None)
         self.world.effect("delete_object: after")
+
+    async def list_templates(self) -> list[Template]:
+        self.world.effect("list_templates")
+        return list(self.world.templates.values())
+
+    async def create_template(self, request: TemplateRequest) -> Template:
+        self.world.effect("create_template: before")
+        if self.world.refuse_templates:
+            raise ServiceError(400, "InvalidArgument", "Request.Video: no", request_id="r", call="POST /template")
+        self.world.templates_made += 1
+        made = self.world.keep(f"t1{self.world.templates_made:032x}", request)
+        self.world.effect("create_template: after")
+        if self.world.lose_template_answers:
+            self.world.lose_template_answers -= 1
+            raise UnreachableError("POST /template: no answer", sent=True)
+        return made
+
+    async def update_template(self, template: str, request: TemplateRequest) -> Template:
+        self.world.effect("update_template: before")
+        made = self.world.keep(template, request)
+        self.world.effect("update_template: after")
+        return made
+
+    async def delete_template(self, template: str) -> None:
+        self.world.effect("delete_template: before")
+        self.world.templates.pop(template, None)
+        self.world.effect("delete_template: after")
 
 
 class SimulatedLockfile(Lockfile):
@@ -220,6 +296,7 @@ def run_once(
     *,
     pace: Pace | None = None,
     stop: asyncio.Event | None = None,
+    bell: Bell | None = None,
     **options: Any,
 ) -> Report:
     """Plan and apply once, as one process would. Raises what apply raises; a crash comes as Crash."""
@@ -237,6 +314,7 @@ def run_once(
                 clock=world,
                 pace=pace or Pace(parallelism=3, poll=1.0, visibility=120),
                 stop=stop or asyncio.Event(),
+                bell=bell,
             )
         finally:
             lockfile.close()

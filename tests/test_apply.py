@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from reconciler.api.messages import JobRequest
-from reconciler.apply import Pace, with_token
+from reconciler.apply import SUBMISSIONS, Pace, with_token
 from reconciler.errors import ApplyError, Interrupted, ServiceError
+from reconciler.inflight import Bell
 from reconciler.lockfile import Lockfile
 from reconciler.report import Report
 from reconciler.state import DesiredState, StoredObject
@@ -169,7 +170,7 @@ def test_a_job_that_does_not_appear_within_the_bound_is_a_failure(world: World) 
 
 
 def test_a_server_error_is_in_doubt_and_a_refusal_is_not(world: World) -> None:
-    world.refuse_with = {0: ServiceError(503, "ServiceUnavailable", "try later")}
+    world.refuse_with = {0: ServiceError(500, "InternalError", "failed")}
     with pytest.raises(ApplyError):
         run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
     assert world.time - timedelta(seconds=120) >= World(world.folder, {}).time
@@ -178,6 +179,85 @@ def test_a_server_error_is_in_doubt_and_a_refusal_is_not(world: World) -> None:
         run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
     assert recorded(world).pending == {}
     assert recorded(world).failures["a"].message == "Width is odd"
+
+
+SLOW_DOWN = ServiceError(503, "SlowDown", "no room")
+
+
+@pytest.mark.parametrize("error", [SLOW_DOWN, ServiceError(429, "Novel", "no room")])
+def test_what_the_service_has_no_room_for_is_submitted_again(world: World, error: ServiceError) -> None:
+    world.slow_downs = [error] * 12
+    assert run_once(world, DESIRED).counts == {"create": 5}
+    assert len(world.jobs) == 5
+
+
+def test_a_job_that_was_made_although_the_service_said_slow_down_is_not_made_twice(world: World) -> None:
+    world.slow_downs = [SLOW_DOWN] * 2
+    world.accepts_all_the_same = True
+    assert run_once(world, DESIRED).counts == {"create": 5}
+    assert len(world.jobs) == 5
+
+
+def test_a_service_that_never_has_room_is_given_up(world: World) -> None:
+    world.slow_downs = [SLOW_DOWN] * 100
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({"a": DESIRED.outputs["a"]}))
+    assert recorded(world).failures["a"].message == "the service had no room for the job, 10 times in a row"
+    assert recorded(world).pending == {}
+    assert len(world.slow_downs) == 100 - SUBMISSIONS
+
+
+def test_dying_between_two_submissions_of_a_job_makes_it_once(world: World, tmp_path: Path) -> None:
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    world.slow_downs = [SLOW_DOWN] * 2
+    run_once(world, one)
+    for effect in range(1, world.effects + 1):
+        fresh = World(tmp_path / str(effect), SOURCES)
+        fresh.folder.mkdir()
+        fresh.visible_after = timedelta(seconds=100)
+        fresh.slow_downs = [SLOW_DOWN] * 2
+        fresh.crash_at = effect
+        with contextlib.suppress(Crash):
+            run_once(fresh, one)
+        fresh.revive()
+        run_once(fresh, one)
+        assert len(fresh.jobs) == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=-1)])
+def test_a_clock_that_is_set_right_between_two_runs_hides_no_job(
+    world: World, tmp_path: Path, ahead: timedelta
+) -> None:
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    world.ahead = ahead
+    run_once(world, one)
+    for effect in range(1, world.effects + 1):
+        fresh = World(tmp_path / str(effect), SOURCES)
+        fresh.folder.mkdir()
+        fresh.ahead = ahead
+        fresh.crash_at = effect
+        with contextlib.suppress(Crash):
+            run_once(fresh, one)
+        fresh.revive()
+        fresh.time, fresh.ahead = fresh.time + ahead, timedelta(0)
+        run_once(fresh, one)
+        assert len(fresh.jobs) == 1
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_its_turn_submits_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = asyncio.Event()
+
+    async def turn(_: object) -> None:
+        stop.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("tests.simulation.SimulatedClient.turn", turn)
+    with pytest.raises(Interrupted):
+        run_once(world, DESIRED, stop=stop)
+    assert not world.jobs
+    assert not recorded(world).pending
 
 
 def test_a_failure_leaves_the_others_and_is_tried_again_by_the_next_apply(world: World) -> None:
@@ -389,3 +469,30 @@ def test_what_declared_outputs_are_made_of_is_not_pruned(world: World) -> None:
     reader = DesiredState({"n": output("n", "out/a.mp4")})
     assert run_once(world, reader, prune=True).counts == {"create": 1}
     assert "out/a.mp4" in world.objects
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_jobs_are_given_the_address_for_callbacks_and_nothing_of_it_is_recorded(world: World, *, rings: bool) -> None:
+    """With callbacks or without a single one, everything is made once; the world ends a job when it is asked twice."""
+    bell = Bell("http://192.0.2.7:9000/secret")
+
+    def ring(what: str) -> None:
+        if rings and what == "jobs":
+            for job in world.jobs:
+                bell.ring(job)
+
+    world.on_effect = ring
+    assert run_once(world, DESIRED, bell=bell).counts == {"create": 5}
+    sent = {(job["request"].call_back, job["request"].call_back_format) for job in world.jobs.values()}
+    assert sent == {("http://192.0.2.7:9000/secret", "JSON")}
+    assert len(world.jobs) == 5
+    assert "192.0.2.7" not in (world.folder / "reconciler.lock").read_text()
+    assert settled(world, DESIRED)
+
+
+def test_a_callback_of_the_manifests_own_stays(world: World) -> None:
+    own = output("a")
+    own = replace(own, request=own.request.model_copy(update={"call_back": "no"}))
+    run_once(world, DesiredState({"a": own}), bell=Bell("http://192.0.2.7:9000/secret"))
+    (job,) = world.jobs.values()
+    assert job["request"].call_back == "no"

@@ -5,60 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.api import xml
 from reconciler.api.messages import JobRequest
 from reconciler.api.signing import Credentials
-from reconciler.client import ATTEMPTS, Client, Endpoints
+from reconciler.api.templates import TemplateRequest
+from reconciler.client import Client
+from reconciler.endpoints import Endpoints
 from reconciler.errors import MalformedReplyError, ServiceError, UnreachableError
 from reconciler.state import StoredObject
+from reconciler.transport import Patience
 from tests.factory import request
+from tests.fakes import Answer, StandingClock, Wire, answer, done, refuse
 
 ENDPOINTS = Endpoints.of("clips-1250000000", "ap-chongqing")
 T = TypeVar("T")
-Answer = httpx.Response | Exception
 JOB = b"<Response><JobsDetail><JobId>j1</JobId><State>Submitted</State></JobsDetail></Response>"
-ERROR = "<Error><Code>{}</Code><Message>{}</Message><Resource>r</Resource><RequestId>id-7</RequestId><TraceId>t</TraceId></Error>"
-
-
-def answer(status: int = 200, body: bytes | str = b"", **headers: str) -> httpx.Response:
-    return httpx.Response(status, content=body, headers={key.replace("_", "-"): text for key, text in headers.items()})
-
-
-def refuse(status: int, code: str, message: str = "no") -> httpx.Response:
-    return answer(status, ERROR.format(code, message))
-
-
-class Wire:
-    """Gives prepared answers, and keeps what was sent."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.sent: list[httpx.Request] = []
-
-    async def __call__(self, sent: httpx.Request) -> httpx.Response:
-        await sent.aread()
-        self.sent.append(sent)
-        reply = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return httpx.Response(reply.status_code, content=reply.content, headers=reply.headers)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = asyncio.sleep
-    monkeypatch.setattr("reconciler.client.asyncio.sleep", lambda _: real(0))
 
 
 def call(wire: Wire, act: Callable[[Client], Awaitable[T]], **options: Any) -> T:
     async def main() -> T:
         endpoints = options.pop("endpoints", ENDPOINTS)
         credentials = options.pop("credentials", None)
-        async with Client(endpoints, credentials, transport=httpx.MockTransport(wire)) as client:
+        transport, clock = httpx.MockTransport(wire), StandingClock()
+        async with Client(endpoints, credentials, transport=transport, clock=clock) as client:
             return await act(client)
 
     return asyncio.run(main())
@@ -116,10 +92,10 @@ def test_a_read_is_repeated_until_it_is_answered(failure: Answer) -> None:
 
 
 def test_a_read_is_given_up_at_last() -> None:
-    wire = Wire(refuse(503, "SlowDown", "reduce your rate"))
-    with pytest.raises(ServiceError, match=r"GET /jobs/j1: 503 SlowDown: reduce your rate \(request id id-7\)"):
+    wire = Wire(refuse(500, "InternalError", "reduce your rate"))
+    with pytest.raises(ServiceError, match=r"GET /jobs/j1: 500 InternalError: reduce your rate \(request id id-7\)"):
         call(wire, lambda client: client.jobs(["j1"]))
-    assert len(wire.sent) == ATTEMPTS
+    assert len(wire.sent) == Patience().attempts
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
@@ -176,6 +152,7 @@ def test_a_listing_is_read_to_its_last_page_and_decoded() -> None:
     [
         b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>a</Key><Size>many</Size></Contents></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated><NextMarker>a</NextMarker></ListBucketResult>",
         b"not xml",
     ],
 )
@@ -196,14 +173,75 @@ def test_the_list_of_jobs_is_read_to_its_last_page() -> None:
     assert wire.sent[1].url.params["nextToken"] == "2"
 
 
+def test_a_list_of_jobs_that_leads_back_is_refused() -> None:
+    pages = [JOB.replace(b"</Response>", f"<NextToken>{token}</NextToken></Response>".encode()) for token in "abab"]
+
+    async def collect(client: Client) -> list[str]:
+        return [job.job_id async for job in client.list_jobs()]
+
+    with pytest.raises(MalformedReplyError, match="NextToken 'a' leads back"):
+        call(Wire(*(answer(200, body) for body in pages)), collect)
+
+
 def test_head_tells_what_is_there_and_what_is_not() -> None:
-    there = answer(200, b"", ETag='"abc"', Content_Length="7", Last_Modified="now")
-    assert call(Wire(answer(404)), lambda client: client.head_object("a b.mp4")) is None
+    there = done(200, ETag='"abc"', Content_Length="7", Last_Modified="now")
+    assert call(Wire(done(404)), lambda client: client.head_object("a b.mp4")) is None
     wire = Wire(there)
     stored = call(wire, lambda client: client.head_object("演/a b.mp4"))
     assert stored is not None
     assert stored.etag == "abc"
     assert wire.sent[0].url.raw_path == b"/%E6%BC%94/a%20b.mp4"
+
+
+PORTAL = answer(200, "<html>Welcome to the airport</html>", Content_Length="35")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: client.head_bucket(),
+        lambda client: client.head_object("a"),
+        lambda client: client.put_object("a", b"x"),
+        lambda client: client.delete_object("a"),
+        lambda client: client.cancel("j1"),
+        lambda client: client.delete_template("t1"),
+        lambda client: client.submit(request()),
+        lambda client: client.jobs(["j1"]),
+        lambda client: client.list_objects(),
+        lambda client: client.list_templates(),
+    ],
+)
+@pytest.mark.parametrize("reply", [PORTAL, answer(200)], ids=["page", "nothing"])
+def test_no_call_takes_a_login_page_for_success(act: Callable[[Client], Awaitable[object]], reply: Answer) -> None:
+    with pytest.raises(MalformedReplyError):
+        call(Wire(reply), act)
+
+
+def test_a_portal_that_knows_nothing_does_not_say_that_an_object_is_missing() -> None:
+    with pytest.raises(ServiceError, match="404"):
+        call(Wire(answer(404, "<html>")), lambda client: client.head_object("a"))
+
+
+def test_an_object_is_put_and_deleted() -> None:
+    wire = Wire(done(200), done(204))
+
+    async def both(client: Client) -> None:
+        await client.put_object("a b", b"content")
+        await client.delete_object("a b")
+
+    call(wire, both, credentials=Credentials("AKIDEXAMPLE", "key", "planted-token"))
+    assert [(sent.method, sent.content) for sent in wire.sent] == [("PUT", b"content"), ("DELETE", b"")]
+    for sent in wire.sent:
+        assert sent.url.raw_path == b"/a%20b"
+        assert sent.headers["x-cos-security-token"] == "planted-token"
+        assert "x-ci-security-token" not in sent.headers
+
+
+@given(st.text(st.sampled_from("./a b%?#\\演"), min_size=1, max_size=12))
+def test_every_key_arrives_as_it_is(key: str) -> None:
+    wire = Wire(done(204))
+    call(wire, lambda client: client.delete_object(key))
+    assert unquote(wire.sent[0].url.raw_path.decode()) == f"/{key}"
 
 
 def test_another_origin_is_connected_to_under_the_true_host() -> None:
@@ -220,11 +258,81 @@ def test_with_credentials_every_call_is_signed_and_the_secret_stays_here() -> No
     call(wire, lambda client: client.submit(request()), credentials=credentials)
     (sent,) = wire.sent
     assert sent.headers["Authorization"].startswith("q-sign-algorithm=sha1&q-ak=AKIDEXAMPLE&")
-    assert "content-length;content-type;host;x-cos-security-token" in sent.headers["Authorization"]
-    assert sent.headers["x-cos-security-token"] == "planted-token"
+    assert "content-length;content-type;host;x-ci-security-token" in sent.headers["Authorization"]
+    assert sent.headers["x-ci-security-token"] == "planted-token"
     assert "planted-secret-key" not in str(sent.headers) + sent.content.decode() + repr(credentials)
 
 
 def test_an_unreachable_service_says_where_it_should_be() -> None:
-    with pytest.raises(UnreachableError, match=r"POST /jobs: cannot reach clips-1250000000\.ci\.ap-chongqing"):
+    with pytest.raises(UnreachableError, match=r"POST /jobs: cannot reach https://clips-1250000000\.ci\.ap-chongqing"):
         call(Wire(httpx.ConnectError("refused")), lambda client: client.submit(request()))
+
+
+def templates(tag: str, *ids: str, total: int) -> httpx.Response:
+    listed = "".join(
+        f"<TemplateList><Tag>{tag}</Tag><Name>n</Name><TemplateId>{one}</TemplateId></TemplateList>" for one in ids
+    )
+    return answer(200, f"<Response><TotalCount>{total}</TotalCount>{listed}</Response>")
+
+
+def test_templates_of_both_tags_are_listed_to_the_last_page() -> None:
+    many = [f"t{number}" for number in range(12)]
+    wire = Wire(
+        templates("Transcode", *many[:10], total=12),
+        templates("Transcode", *many[9:], total=12),
+        templates("Watermark", "w1", total=1),
+    )
+    found = call(wire, lambda client: client.list_templates())
+    assert [template.template_id for template in found] == [*many, "w1"]
+    assert [dict(sent.url.params) for sent in wire.sent] == [
+        {"tag": tag, "category": "Custom", "pageNumber": number, "pageSize": "10"}
+        for tag, number in (("Transcode", "1"), ("Transcode", "2"), ("Watermark", "1"))
+    ]
+
+
+def test_numbered_pages_that_never_end_are_refused() -> None:
+    wire = Wire(templates("Transcode", "t1", total=3))
+    with pytest.raises(MalformedReplyError, match="GET /template: 3 entries are promised, 1 are on the pages"):
+        call(wire, lambda client: client.list_templates())
+    assert len(wire.sent) == 2
+
+
+TEMPLATE = TemplateRequest(tag="Transcode", name="hd")
+KEPT = "<Response><Template><Tag>Transcode</Tag><Name>hd</Name><TemplateId>t1</TemplateId></Template></Response>"
+
+
+def test_a_template_is_created_once_whatever_happens() -> None:
+    wire = Wire(refuse(503, "SlowDown"))
+    with pytest.raises(ServiceError):
+        call(wire, lambda client: client.create_template(TEMPLATE))
+    (sent,) = wire.sent
+    assert (sent.method, sent.url.path) == ("POST", "/template")
+    assert xml.read(TemplateRequest, sent.content, "Request") == TEMPLATE
+    assert call(Wire(answer(200, KEPT)), lambda client: client.create_template(TEMPLATE)).template_id == "t1"
+
+
+def test_a_template_is_updated_until_it_is_answered() -> None:
+    wire = Wire(refuse(503, "SlowDown"), answer(200, KEPT))
+    assert call(wire, lambda client: client.update_template("t1", TEMPLATE)).name == "hd"
+    assert [(sent.method, sent.url.path) for sent in wire.sent] == [("PUT", "/template/t1")] * 2
+    assert xml.read(TemplateRequest, wire.sent[1].content, "Request") == TEMPLATE
+
+
+@pytest.mark.parametrize("code", ["NoSuchTemplate", "InvalidArgument"])
+def test_deleting_a_template_that_is_not_there_is_no_error(code: str) -> None:
+    call(Wire(refuse(404, code)), lambda client: client.delete_template("t1"))
+
+
+@pytest.mark.parametrize("failure", [refuse(404, "NoSuchBucket"), refuse(403, "AccessDenied")])
+def test_a_template_that_cannot_be_deleted_is_said(failure: Answer) -> None:
+    with pytest.raises(ServiceError, match=r"DELETE /template/t1"):
+        call(Wire(failure), lambda client: client.delete_template("t1"))
+
+
+def test_media_buckets_are_asked_for_on_the_host_without_bucket() -> None:
+    bucket = "<MediaBucketList><Name>b-1</Name><BucketId>b-1</BucketId><Region>r</Region><CreateTime>t</CreateTime></MediaBucketList>"
+    wire = Wire(answer(200, f"<Response><TotalCount>1</TotalCount>{bucket}</Response>"))
+    found = call(wire, lambda client: client.media_buckets("b-1", "c-1"))
+    assert [bucket.name for bucket in found] == ["b-1"]
+    assert wire.sent[0].headers["Host"] == "ci.ap-chongqing.myqcloud.com"
+    assert wire.sent[0].url.params["bucketNames"] == "b-1,c-1"

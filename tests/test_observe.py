@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,7 @@ def test_a_job_with_another_token_is_not_taken_for_ours(tmp_path: Path) -> None:
 def test_clocks_that_differ_by_a_quarter_of_an_hour_hide_no_job(tmp_path: Path) -> None:
     world = World(tmp_path, {"in/a.mp4": "e"})
     begun = doubtful(world)
-    ahead = replace(begun, time=(world.now() + timedelta(minutes=15)).isoformat())
+    ahead = replace(begun, time=(datetime.fromisoformat(begun.time) + timedelta(minutes=15)).isoformat())
     assert list(asyncio.run(find_jobs(SimulatedClient(world), {"a": ahead}))) == ["a"]
 
 

@@ -98,6 +98,20 @@ def test_variables_of_the_environment_beat_the_file_and_flags_beat_both(tmp_path
     }
 
 
+def test_endpoints_are_merged_half_by_half(tmp_path: Path) -> None:
+    text = (
+        "version: 1\nbucket: demo-1250000000\nregion: ap-chongqing\n"
+        "endpoints: {objects: 'https://media.example.com/', jobs: 'https://{bucket}.ci.{region}.tencentcos.cn'}\n"
+        "environments: {inside: {endpoints: {objects: 'https://{bucket}.cos-internal.{region}.tencentcos.cn'}}}\n"
+    )
+    jobs = "https://{bucket}.ci.{region}.tencentcos.cn"
+    assert load(tmp_path, text).endpoints == {"objects": "https://media.example.com", "jobs": jobs}
+    inside = load(tmp_path, text, environment="inside").endpoints
+    assert inside == {"objects": "https://{bucket}.cos-internal.{region}.tencentcos.cn", "jobs": jobs}
+    given = load(tmp_path, text, RECONCILER_ENDPOINTS_JOBS="http://127.0.0.1:1").endpoints
+    assert given == {"objects": "https://media.example.com", "jobs": "http://127.0.0.1:1"}
+
+
 def test_the_environment_may_be_named_by_a_variable(tmp_path: Path) -> None:
     assert load(tmp_path, RECONCILER_ENV="test").service == "http://127.0.0.1:8787"
     assert load(tmp_path, environment="production", RECONCILER_ENV="test").service == "cloud"
@@ -169,6 +183,12 @@ def test_everything_wrong_in_the_file_at_once(tmp_path: Path) -> None:
             "error: `service` must be embedded, cloud or an address such as http://127.0.0.1:8787\n  --> reconciler.yaml:2:10\n   | service: cluod\n   |          ^\n   = did you mean `cloud`?",
         ),
         ("version: 1\nservice: http://u:p@host\n", "error: `service` must be embedded, cloud or an address"),
+        (
+            "version: 1\nendpoints: {objects: media.example.com}\n",
+            "error: `objects` must be an address\n  --> reconciler.yaml:2:22\n   | endpoints: {objects: media.example.com}\n   |                      ^\n   = write it as https://{bucket}.cos.{region}.myqcloud.com, in which {bucket} and {region} are filled in",
+        ),
+        ("version: 1\nendpoints: {jobs: 'https://{name}.x'}\n", "error: `jobs` must be an address"),
+        ("version: 1\nendpoints: {object: a}\n", "error: unknown key `object`"),
         ("version: 1\npolicy: 3\n", "error: `policy` must be a mapping\n  --> reconciler.yaml:2:9"),
         ("version: 1\npolicy: {max_changes: 101%}\n", "error: `max_changes` must be a count"),
         ("version: 1\npolicy: {max_changes: -1}\n", "error: `max_changes` must be a count"),
@@ -202,6 +222,11 @@ def test_an_unknown_environment(tmp_path: Path, name: str, advice: str) -> None:
     [
         ("RECONCILER_PARALLELISM", "x", "must be a whole number of at least 1, not `x`"),
         ("RECONCILER_POLICY_MAX_CHANGES", "200%", "must be a count, such as 20, or a share, such as 50%, not `200%`"),
+        (
+            "RECONCILER_ENDPOINTS_JOBS",
+            "x",
+            "must be an address; write it as https://{bucket}.cos.{region}.myqcloud.com, in which {bucket} and {region} are filled in, not `x`",
+        ),
         ("RECONCILER_POLICY_PRUNE", "yes", "must be true or false, not `yes`"),
         (
             "RECONCILER_SERVICE",

@@ -137,3 +137,13 @@ class JobsReply(Node):
     jobs_detail: tuple[Job, ...] | None = Field(None, description="The jobs.")
     non_exist_job_ids: tuple[Text, ...] | None = Field(None, description="Ids asked for that do not exist.")
     next_token: Text | None = Field(None, description="Context of the next page; absent at the end.")
+
+
+class Callback(Node):
+    """What is sent to whoever wants to know that a job has ended; root element ``Response``.
+
+    Source: reference/jobs-queues-templates.md §13.
+    """
+
+    event_name: Text = Field("TaskFinish", description="TaskFinish.")
+    jobs_detail: tuple[Job, ...] = Field((), description="The job, as a query describes it.")

@@ -46,6 +46,8 @@ def _read_bool(value: object) -> object:
 def _read_number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("write a number")  # noqa: TRY004 - pydantic collects ValueError only
+    if isinstance(value, str) and ("_" in value or not value.isascii()):  # Python reads 1_000, and digits of any script
+        raise ValueError("write a number in the digits 0 to 9")
     return value
 
 

@@ -1,7 +1,8 @@
 """What the API's documents demand beyond types, and what they allow but a person surely did not mean.
 
 The one entry to every rule: for manifests, which point at the line of ``Violation.path``, and for the service, which
-answers with ``wire_message``. Rules of encoding parameters, watermarks and placement are in the ``rules_*`` modules.
+answers with ``wire_message``. Rules of encoding parameters, watermarks, placement, templates and callbacks are in the
+``rules_*`` modules.
 Whatever needs the world – does the source exist, is it in the right bucket, what does a template hold – is not here.
 
 Source: reference/video-synthesis.md §2, §4 and §6, billing-and-limits.md §2, cos-objects.md §1.
@@ -22,9 +23,13 @@ from reconciler.api.codecs import (
     extension,
 )
 from reconciler.api.messages import TAG, JobRequest, Operation, VideoSynthesis
+from reconciler.api.queues import QUEUE_NAME_LENGTH, QUEUE_STATES, QueueUpdate
+from reconciler.api.rules_callback import call_back_rules, notify_rules
 from reconciler.api.rules_placement import placement_rules
+from reconciler.api.rules_template import template_rules
 from reconciler.api.rules_transcode import transcode_rules
 from reconciler.api.rules_watermark import background_sizes, digital_watermark_rules, watermark_rules
+from reconciler.api.templates import TemplateRequest
 from reconciler.api.transcode import Transcode
 from reconciler.api.violations import (
     Range,
@@ -49,7 +54,10 @@ __all__ = [
     "canonical_format",
     "check_object",
     "check_operation",
+    "check_queue",
+    "check_received",
     "check_request",
+    "check_template",
     "check_transcode",
     "check_watermark",
     "default_audio_codec",
@@ -68,8 +76,6 @@ _JOB_LEVEL: Final = Range(0, 2)
 _WILDCARD: Final = re.compile(r"\$\{([^{}]*)\}")
 _NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 _VIDEO_SUFFIXES: Final = frozenset(map(extension, codecs.VIDEO_CONTAINERS))
-_CALL_BACK_TYPES: Final = ("Url", "TDMQ", "Kafka")
-_MQ_REGIONS: Final = ("sh", "bj", "gz", "cd", "hk")
 
 
 def check_operation(operation: Operation) -> tuple[Violation, ...]:
@@ -77,19 +83,24 @@ def check_operation(operation: Operation) -> tuple[Violation, ...]:
     return audited(operation, _operation(operation))
 
 
-def check_request(request: JobRequest, *, complete: bool = False) -> tuple[Violation, ...]:
-    """Check a whole request, its operations under ``("operation", index)``.
-
-    ``complete`` is how a service receives it: every output then names its region and bucket.
-    """
-    own = audited(request, _request(request), skip=("operation",))
-    jobs: list[Violation] = []
+def check_request(request: JobRequest) -> tuple[Violation, ...]:
+    """Check a whole request, its operations under ``("operation", index)``."""
+    found = list(audited(request, _request(request), skip=("operation",)))
     for index, operation in enumerate(request.operation):
-        found = check_operation(operation)
-        if complete:
-            found += tuple(under(_place(operation), "output"))
-        jobs.extend(under(found, "operation", index))
-    return (*own, *jobs)
+        found += under(check_operation(operation), "operation", index)
+    return tuple(found)
+
+
+def check_received(request: JobRequest) -> tuple[Violation, ...]:
+    """Check a whole request as a service receives it: every output names its region and bucket.
+
+    It was read from XML, so nothing in it is empty, and nothing holds what XML cannot carry.
+    """
+    found = list(_request(request))
+    for index, operation in enumerate(request.operation):
+        found += under(_operation(operation), "operation", index)
+        found += under(_place(operation), "operation", index, "output")
+    return tuple(found)
 
 
 def check_transcode(transcode: Transcode, *, composition: bool = True) -> tuple[Violation, ...]:
@@ -104,6 +115,16 @@ def check_transcode(transcode: Transcode, *, composition: bool = True) -> tuple[
 def check_watermark(watermark: Watermark) -> tuple[Violation, ...]:
     """Check one watermark, inline or of a template."""
     return audited(watermark, watermark_rules(watermark))
+
+
+def check_template(template: TemplateRequest) -> tuple[Violation, ...]:
+    """Check a template as it is created or replaced on a service."""
+    return audited(template, template_rules(template))
+
+
+def check_queue(update: QueueUpdate) -> tuple[Violation, ...]:
+    """Check a change of a queue."""
+    return audited(update, _queue(update))
 
 
 def check_object(key: str, container: str | None = None) -> tuple[Violation, ...]:
@@ -257,44 +278,18 @@ def _request(request: JobRequest) -> Iterator[Violation]:
         yield error(("tag",), f"{show(request.tag)} is unknown; `tag` must be {TAG}")
     if not request.operation:
         yield error(("operation",), "`operation` is missing: there is nothing to do")
-    yield from one_of("call_back_format", request.call_back_format, ("XML", "JSON"))
-    if request.call_back is not None and not blank(request.call_back):
-        yield from _call_back(request.call_back)
-    kind = (request.call_back_type or "").strip().lower()
-    if kind not in {known.lower() for known in _CALL_BACK_TYPES}:
-        yield from one_of("call_back_type", request.call_back_type, _CALL_BACK_TYPES)
-    yield from _message_queue(request, kind)
-    yield from _kafka(request, kind)
+    yield from call_back_rules(request)
 
 
-def _call_back(address: str) -> Iterator[Violation]:
-    if address != "no" and not re.fullmatch(r"https?://[^\s/?#]+\S*", address):
-        advice = "write http://… or https://…, or no for no callback at all"
-        yield error(("call_back",), f"{show(address)} is not an address", advice)
+# A queue.
 
 
-def _message_queue(request: JobRequest, kind: str) -> Iterator[Violation]:
-    config = request.call_back_mq_config
-    if config is None:
-        if kind == "tdmq":
-            yield from required(request, "call_back_mq_config", "`call_back_type` is TDMQ")
-        return
-    if kind != "tdmq":
-        message = "`call_back_mq_config` has no effect: `call_back_type` is not TDMQ"
-        yield warning(("call_back_mq_config",), message, "write call_back_type: TDMQ")
-    yield from under(required(config, "mq_region", "it says where the queue is"), "call_back_mq_config")
-    yield from under(one_of("mq_region", config.mq_region, _MQ_REGIONS), "call_back_mq_config")
-    yield from under(one_of("mq_mode", config.mq_mode, ("Queue", "Topic")), "call_back_mq_config")
-    yield from under(required(config, "mq_name", "it names the queue or topic"), "call_back_mq_config")
-
-
-def _kafka(request: JobRequest, kind: str) -> Iterator[Violation]:
-    config = request.call_back_kafka_config
-    if kind == "kafka" and config is None:
-        yield from required(request, "call_back_kafka_config", "`call_back_type` is Kafka")
-    elif kind == "kafka" and config is not None:
-        for key in ("region", "instance_id", "topic"):
-            yield from under(required(config, key, "the topic needs it"), "call_back_kafka_config")
-    elif config is not None:
-        message = "`call_back_kafka_config` has no effect: `call_back_type` is not Kafka"
-        yield warning(("call_back_kafka_config",), message, "write call_back_type: Kafka")
+def _queue(update: QueueUpdate) -> Iterator[Violation]:
+    yield from required(update, "name", "the documents demand it")
+    if len(update.name) > QUEUE_NAME_LENGTH:
+        message = f"{show(update.name)} has {len(update.name)} characters; `name` takes {QUEUE_NAME_LENGTH}"
+        yield error(("name",), message)
+    yield from one_of("state", update.state, QUEUE_STATES)
+    yield from required(update, "notify_config", "the documents demand it", "write NotifyConfig with State Off")
+    if update.notify_config is not None:
+        yield from under(notify_rules(update.notify_config), "notify_config")

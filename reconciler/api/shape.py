@@ -36,6 +36,13 @@ def children(model: type[Node]) -> tuple[Child, ...]:
     return tuple(found)
 
 
+@cache
+def by_tag(model: type[Node]) -> dict[str, Child]:
+    """Return the children of a node by the element names under which they are read: the documents print URL and Url."""
+    found = {child.tag: child for child in children(model)}
+    return found | {"URL": found["Url"]} if "Url" in found else found
+
+
 def tag_path(model: type[Node], loc: Iterable[int | str]) -> str:
     """Turn a path of attribute names into the API's names: ``("video", "width")`` → ``Video.Width``."""
     parts: list[str] = []

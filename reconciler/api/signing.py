@@ -47,6 +47,9 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
 
 
+_NOBODY: Final = Credentials("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The signature is right; ``secret_id`` says whose it is."""
@@ -127,6 +130,7 @@ def verify(
     """Check the signature of a request, from its ``Authorization`` header or from its query.
 
     ``path`` and ``query`` are decoded, ``find`` returns the credentials of a secret id, ``now`` is in Unix seconds.
+    Header values are UTF-8, as SDKs send them; bytes that are none are surrogates (``errors="surrogateescape"``).
     Only what the request names as signed is checked, as the service does: an SDK leaves ``cancel`` out.
     """
     received = [(name.lower(), value) for name, value in _items(headers)]
@@ -136,12 +140,14 @@ def verify(
     claim = _claim(fields)
     if isinstance(claim, Refused):
         return claim
-    credentials = find(claim.secret_id)
-    if credentials is None:
+    found = find(claim.secret_id)
+    credentials = found or _NOBODY
+    forged = _forged(claim, credentials, method, path, _items(query), received)  # the same work for an unknown id
+    if found is None:
         return Refused("InvalidAccessKeyId", "The SecretId is unknown.")
     return (
         _late(claim, dict(received), now)
-        or _forged(claim, credentials, method, path, _items(query), received)
+        or forged
         or _without_token(credentials, [*received, *_items(query)])
         or Accepted(claim.secret_id)
     )
@@ -193,7 +199,11 @@ def _encode(text: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")
+    """Return the bytes that were on the wire: what was no UTF-8 there was decoded to surrogates (PEP 383)."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
 
 
 def _hmac(key: str, message: str) -> str:
@@ -291,8 +301,9 @@ def _forged(
 
 def _named(pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> list[tuple[str, str]] | None:
     """Return what the claim names, in canonical form; None when something it names was not sent."""
-    chosen = [(name, value) for name, value in _canonical(pairs) if name in names]
-    return chosen if {name for name, _ in chosen} == set(names) else None
+    wanted = frozenset(names)
+    chosen = [(name, value) for name, value in _canonical(pairs) if name in wanted]
+    return chosen if {name for name, _ in chosen} == wanted else None
 
 
 def _host_variants(headers: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:

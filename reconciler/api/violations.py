@@ -168,33 +168,32 @@ def _inside(path: Path, spots: Collection[Path]) -> bool:
 
 
 def _defects(node: Node, skip: Collection[str] = ()) -> Iterator[Violation]:
-    for key, field in type(node).model_fields.items():
-        value = getattr(node, key)
+    for key, value in vars(node).items():
         if key in skip:
             continue
         if isinstance(value, tuple):
             for index, item in enumerate(value):
-                yield from under(_item_defects(item, key, needed=True), key, index)
-        elif isinstance(value, str | Node):
-            yield from under(_item_defects(value, key, needed=field.is_required()), key)
+                yield from under(_item_defects(item, key, None), key, index)
+        elif isinstance(value, Node) or (isinstance(value, str) and not _is_sound(value)):
+            yield from under(_item_defects(value, key, type(node)), key)
 
 
-def _item_defects(value: object, key: str, *, needed: bool) -> Iterator[Violation]:
+def _item_defects(value: object, key: str, owner: type[Node] | None) -> Iterator[Violation]:
+    """Find defects in a child of ``owner``, or in an item of an array."""
     if isinstance(value, Node):
-        if all(getattr(value, child) is None for child in type(value).model_fields):
+        if all(child is None for child in vars(value).values()):
             yield error((), f"`{key}` is empty, which the API reads as absent", "write its children, or leave it out")
         else:
             yield from _defects(value)
-    elif isinstance(value, str):
-        yield from _text_defects(value, key, needed=needed)
-
-
-def _text_defects(value: str, key: str, *, needed: bool) -> Iterator[Violation]:
-    if blank(value):
-        found = error if needed else warning
+    elif isinstance(value, str) and blank(value):
+        found = error if owner is None or owner.model_fields[key].is_required() else warning
         yield found((), f"`{key}` is empty, which the API reads as absent", "write a value, or leave it out")
-    elif strange := UNSENDABLE.search(value):
+    elif isinstance(value, str) and (strange := UNSENDABLE.search(value)):
         yield error((), f"`{key}` holds the character U+{ord(strange[0]):04X}, which XML cannot carry", "leave it out")
+
+
+def _is_sound(text: str) -> bool:
+    return not blank(text) and UNSENDABLE.search(text) is None
 
 
 def wire_message(violation: Violation, model: type[Node], root: str = "") -> str:

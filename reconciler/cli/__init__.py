@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "status": "Show the state of every output.",
     "show": "Show one output: its request, its record, its job.",
     "state": "Look at the lockfile, or change it by hand.",
+    "doctor": "Check settings, credentials, bucket and permissions, step by step.",
     "schema": "Print the JSON Schema of manifests or settings.",
     "serve": "Serve the embedded implementation of the API on a socket.",
 }

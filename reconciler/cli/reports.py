@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _DONE = {"create": "created", "replace": "replaced", "wait": "finished", "adopt": "adopted"}
+_TEMPLATE = {"create": "created", "update": "updated", "adopt": "adopted", "delete": "deleted", "forget": "forgotten"}
 _GONE = {"delete": "deleted", "forget": "forgotten"}
 
 
@@ -75,6 +77,12 @@ class LineReport(QuietReport):
     def gone(self, address: str, kind: str) -> None:
         super().gone(address, kind)
         self._say(f"{_GONE[kind]:<9} {address}")
+
+    @override
+    def template(self, address: str, kind: str) -> None:
+        super().template(address, kind)
+        verb = click.style(f"{_TEMPLATE[kind]:<9}", fg="green", bold=True)
+        self._say(f"{verb} {address}")
 
     @override
     def leaving(self, address: str, job: str) -> None:
@@ -175,6 +183,11 @@ class JsonReport(Report):
         self._tell("gone", address=address, action=kind)
 
     @override
+    def template(self, address: str, kind: str) -> None:
+        super().template(address, kind)
+        self._tell("template", address=address, action=kind)
+
+    @override
     def failed(self, address: str, reason: str) -> None:
         super().failed(address, reason)
         self._tell("failed", address=address, reason=reason)
@@ -190,7 +203,13 @@ class JsonReport(Report):
 
     @override
     def close(self) -> None:
-        self._tell("summary", done=dict(self.counts), failed=len(self.failures), left=len(self.left))
+        self._tell(
+            "summary",
+            done=dict(self.counts),
+            failed=len(self.failures),
+            left=len(self.left),
+            templates=dict(Counter(self.templates.values())),
+        )
 
     def _tell(self, kind: str, **fields: Any) -> None:
         click.echo(json.dumps({"type": kind, **fields}, ensure_ascii=False))
@@ -222,4 +241,6 @@ def outcome_line(report: Report) -> str:
         parts.append(f"{len(report.left)} left running")
     if report.failures:
         parts.append(f"{len(report.failures)} failed")
-    return f"Apply: {', '.join(parts)}."
+    kinds = Counter(report.templates.values())
+    written = [f"{kinds[kind]} {verb}" for kind, verb in _TEMPLATE.items() if kinds[kind]]
+    return "\n".join([f"Apply: {', '.join(parts)}.", *([f"Templates: {', '.join(written)}."] if written else [])])

@@ -7,7 +7,8 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from reconciler.cli import Globals
     from reconciler.client import Client
     from reconciler.diagnostics import Diagnostic
+    from reconciler.inflight import Bell
     from reconciler.lockfile import Lockfile
     from reconciler.plan import Plan
     from reconciler.rows import Rows
+    from reconciler.service.carriers import Ways
     from reconciler.state import DesiredState
+    from reconciler.transport import Patience
 
 BUILT_IN_LAYOUTS: Final = "templates"
 
@@ -132,14 +136,23 @@ def _read_rows(root: Path, name: str) -> Rows:
 
 
 @asynccontextmanager
-async def connect(project: Project, *, work: bool = False) -> AsyncIterator[Client]:
-    """Yield a client of the project's service.
+async def connect(
+    project: Project,
+    *,
+    work: bool = False,
+    parallelism: int | None = None,
+    patience: Patience | None = None,
+    bell: Bell | None = None,
+) -> AsyncIterator[Client]:
+    """Yield a client of the project's service, for ``parallelism`` jobs in flight.
 
-    The embedded service lives as long as the block; with ``work`` it also renders, otherwise it only answers.
+    The embedded service lives as long as the block; with ``work`` it also renders, otherwise it only answers. It may
+    reach the ``bell`` whatever the address.
     """
-    from reconciler.client import Client, Endpoints
+    from reconciler.client import Client
+    from reconciler.endpoints import Endpoints
 
-    endpoints = Endpoints.of(project.bucket, project.region)
+    options: dict[str, Any] = {"parallelism": parallelism or project.parallelism, "patience": patience}
     if project.service == "embedded":
         import httpx
 
@@ -147,17 +160,57 @@ async def connect(project: Project, *, work: bool = False) -> AsyncIterator[Clie
 
         async with (
             Service(
-                project.root, bucket=project.bucket, region=project.region, concurrency=project.parallelism, work=work
+                project.root,
+                bucket=project.bucket,
+                region=project.region,
+                concurrency=project.parallelism,
+                work=work,
+                ways=_ways(bell),
             ) as service,
-            Client(endpoints, transport=httpx.ASGITransport(app=service.app, raise_app_exceptions=False)) as client,
+            Client(
+                Endpoints.of(project.bucket, project.region),
+                transport=httpx.ASGITransport(app=service.app, raise_app_exceptions=False),
+                **options,
+            ) as client,
         ):
             yield client
         return
     origin = None if project.service == "cloud" else project.service
-    async with Client(
-        Endpoints.of(project.bucket, project.region, origin), credentials(required=origin is None)
-    ) as client:
+    templates = project.endpoints if origin is None else {}
+    endpoints = Endpoints.of(project.bucket, project.region, origin, templates=templates)
+    async with Client(endpoints, credentials(required=origin is None), **options) as client:
         yield client
+
+
+@asynccontextmanager
+async def listening(address: str | None) -> AsyncIterator[Bell]:
+    """Yield the bell that callbacks to HOST:PORT ring while the block runs; one that nobody rings without an address.
+
+    Raises UsageError when callbacks cannot come there.
+    """
+    from reconciler.inflight import Bell
+
+    if address is None:
+        yield Bell()
+        return
+    from reconciler.cli.callback_listen import listen
+    from reconciler.listener import Listener
+
+    listener = Listener(*listen(address))
+    bell = Bell(listener.address)
+    async with listener.ringing(bell.ring):
+        yield bell
+
+
+def _ways(bell: Bell | None) -> Ways:
+    """Let the embedded service reach the public network, and the port of the bell."""
+    from reconciler.service.carriers import Ways
+    from reconciler.service.reach import public_only
+
+    if bell is None or bell.address is None:
+        return Ways()
+    port = urlsplit(bell.address).port
+    return Ways(reach=lambda address, called: called == port or public_only(address, called))
 
 
 def credentials(*, required: bool = False) -> Credentials | None:
@@ -184,7 +237,7 @@ def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bo
     once its process has died; the same service behind a socket may still be reading one (docs/assumptions.md).
     """
     from reconciler.apply import Pace
-    from reconciler.client import LONGEST_CALL
+    from reconciler.transport import LONGEST_CALL
 
     poll, visibility, longest = _PACES.get(project.service, (1.0, 10.0, LONGEST_CALL))
     return Pace(parallelism or project.parallelism, poll, visibility, longest, wait=wait, fail_fast=fail_fast)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +18,12 @@ from reconciler.diagnostics import Diagnostic
 if TYPE_CHECKING:
     from reconciler.changes import Change
     from reconciler.plan import Action, Kind, Plan
+    from reconciler.plan_templates import TemplateAction, TemplateKind
 
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "create": ("+", "green"),
     "replace": ("~", "yellow"),
+    "update": ("~", "yellow"),
     "reuse": ("=", "cyan"),
     "adopt": ("«", "cyan"),
     "wait": ("…", "blue"),
@@ -37,6 +40,14 @@ _VERBS: Final[Mapping[Kind, str]] = {
     "forget": "to forget",
     "conflict": "in conflict",
     "blocked": "blocked",
+}
+_TEMPLATE_VERBS: Final[Mapping[TemplateKind, str]] = {
+    "create": "to create",
+    "update": "to update",
+    "delete": "to delete",
+    "adopt": "to adopt",
+    "forget": "to forget",
+    "conflict": "in conflict",
 }
 _CHANGES_SHOWN: Final = 8
 
@@ -130,8 +141,12 @@ def validation_data(outputs: int, diagnostics: Sequence[Diagnostic]) -> dict[str
 def plan_text(plan: Plan, *, everything: bool = False) -> str:
     """Return a plan as a person reads it: one block for every action, then the line that counts them."""
     shown = plan.actions if everything else plan.pending
-    widths = _width(action.address for action in shown), _width(action.object for action in shown)
-    lines = [line for action in shown for line in _action_lines(action, widths)]
+    templates = plan.templates if everything else plan.pending_templates
+    addresses = [action.address for action in templates] + [action.address for action in shown]
+    kept = [_kept(action) for action in templates] + [action.object for action in shown]
+    widths = _width(addresses), _width(kept)
+    lines = [line for template in templates for line in _template_lines(template, widths)]
+    lines += [line for action in shown for line in _action_lines(action, widths)]
     lines += [f"  {click.style('→', fg='cyan')} {old} is now {new}" for old, new in sorted(plan.moves.items())]
     return "\n".join([*lines, *([""] if lines else []), summary_line(plan)])
 
@@ -148,12 +163,30 @@ def _action_lines(action: Action, widths: tuple[int, int]) -> list[str]:
     line = f"  {head} {action.address:<{widths[0]}}  {action.object:<{widths[1]}}"
     if not action.changes:
         return [f"{line}  {click.style(action.reason, dim=True)}"]
-    shown = [f"{change.path}: {_before(change)}{_after(change)}" for change in action.changes[:_CHANGES_SHOWN]]
-    if len(action.changes) == 1:
-        shown = [action.reason]
-    elif len(action.changes) > _CHANGES_SHOWN:
-        shown.append(f"and {len(action.changes) - _CHANGES_SHOWN} more fields")
+    shown = [action.reason] if len(action.changes) == 1 else _change_lines(action.changes)
     return [line.rstrip(), *(f"{'':<13}{text}" for text in shown)]
+
+
+def _template_lines(action: TemplateAction, widths: tuple[int, int]) -> list[str]:
+    """Return one line for a template, and one more for each field that changed."""
+    sign, color = _SIGNS[action.kind]
+    head = click.style(f"{sign} {action.kind:<8}", fg=color, bold=True)
+    reason = click.style(action.reason, dim=True)
+    line = f"  {head} {action.address:<{widths[0]}}  {_kept(action):<{widths[1]}}  {reason}"
+    # A single change that the reason names is not said twice.
+    told = len(action.changes) == 1 and action.reason.startswith(action.changes[0].path)
+    return [line, *(f"{'':<13}{text}" for text in ([] if told else _change_lines(action.changes)))]
+
+
+def _kept(action: TemplateAction) -> str:
+    return f"{action.tag} template"
+
+
+def _change_lines(changes: Sequence[Change]) -> list[str]:
+    shown = [f"{change.path}: {_before(change)}{_after(change)}" for change in changes[:_CHANGES_SHOWN]]
+    if len(changes) > _CHANGES_SHOWN:
+        shown.append(f"and {len(changes) - _CHANGES_SHOWN} more fields")
+    return shown
 
 
 def _before(change: Change) -> str:
@@ -183,7 +216,14 @@ def summary_line(plan: Plan) -> str:
     others = [f"{counts[kind]} {verb}" for kind, verb in _VERBS.items() if counts[kind]]
     if plan.moves:
         others.append(f"{len(plan.moves)} to move")
-    return ", ".join([text, *others]) + "."
+    return "\n".join([", ".join([text, *others]) + ".", *_templates_line(plan)])
+
+
+def _templates_line(plan: Plan) -> list[str]:
+    """Return the line that counts what is to be done about templates, when there is anything."""
+    counts = Counter(action.kind for action in plan.pending_templates)
+    parts = [f"{counts[kind]} {verb}" for kind, verb in _TEMPLATE_VERBS.items() if counts[kind]]
+    return [f"Templates: {', '.join(parts)}."] if parts else []
 
 
 def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
@@ -193,6 +233,7 @@ def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
         "format": "reconciler.plan/1",
         "summary": plan.summary,
         "actions": [action_data(action) for action in shown],
+        "templates": [template_data(action) for action in (plan.templates if everything else plan.pending_templates)],
         "moves": [{"from": old, "to": new} for old, new in sorted(plan.moves.items())],
     }
 
@@ -205,18 +246,41 @@ def action_data(action: Action) -> dict[str, Any]:
         "reason": action.reason,
         "object": action.object,
         "job": action.job,
-        "changes": [{"path": change.path, "before": change.before, "after": change.after} for change in action.changes],
+        "changes": [change_data(change) for change in action.changes],
     }
+
+
+def template_data(action: TemplateAction) -> dict[str, Any]:
+    """Return one action about a template as JSON data."""
+    return {
+        "address": action.address,
+        "action": action.kind,
+        "reason": action.reason,
+        "tag": action.tag,
+        "name": action.name,
+        "id": action.id,
+        "changes": [change_data(change) for change in action.changes],
+    }
+
+
+def change_data(change: Change) -> dict[str, Any]:
+    """Return one change as JSON data."""
+    return {"path": change.path, "before": change.before, "after": change.after}
 
 
 def plan_markdown(plan: Plan) -> str:
     """Return a plan for a pull-request comment."""
     rows = [
+        f"| {action.kind} | `{action.address}` | {_kept(action)} | {_cell(action.reason)} |"
+        for action in plan.pending_templates
+    ]
+    rows += [
         f"| {action.kind} | `{action.address}` | `{action.object}` | {_cell(action.reason)} |"
         for action in plan.pending
     ]
     head = ["| Action | Output | Object | Why |", "| --- | --- | --- | --- |"] if rows else []
-    return "\n".join([f"**{summary_line(plan)}**", "", *head, *rows]) + "\n"
+    summary = [f"**{line}**" for line in summary_line(plan).splitlines()]
+    return "\n".join(["  \n".join(summary), "", *head, *rows]) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -21,7 +21,7 @@ from reconciler.resolve.moves import moved
 from reconciler.resolve.problems import Problems
 from reconciler.resolve.references import circles, near_addresses
 from reconciler.resolve.request import Bench, Builder, Draft
-from reconciler.resolve.templates import Templates
+from reconciler.resolve.templates import Templates, kept
 from reconciler.resolve.values import Compiler
 from reconciler.state import DesiredState, Output
 from reconciler.yaml import Path
@@ -58,7 +58,12 @@ def resolve(
     found = problems.diagnostics()
     if problems.errors:
         raise ManifestError(found)
-    return DesiredState({address: outputs[address] for address in sorted(outputs)}, moves, tuple(found))
+    return DesiredState(
+        {address: outputs[address] for address in sorted(outputs)},
+        moves,
+        tuple(found),
+        kept(templates, bucket, region),
+    )
 
 
 def _declarations(manifests: Iterable[Manifest], problems: Problems) -> Iterator[Declaration]:

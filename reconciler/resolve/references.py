@@ -44,6 +44,14 @@ def object_key(url: str, bucket: str, region: str) -> str:
     return url
 
 
+def known_key(url: str, bucket: str, region: str) -> str:
+    """Return the key of a sound or picture, or what was written when it means none: one that does not act may be so."""
+    try:
+        return object_key(url, bucket, region)
+    except BadUrlError:
+        return url
+
+
 def _key_of(url: str, bucket: str, region: str) -> str:
     own = f"https://{bucket}.cos.{region}.myqcloud.com/"
     advice = f"the API takes only objects of the same bucket: write a key, or a URL that begins with {own}"

@@ -25,7 +25,7 @@ from reconciler.resolve.problems import Problems
 from reconciler.resolve.report import Report, Stop
 from reconciler.resolve.shapes import Shapes
 from reconciler.resolve.sources import Sources
-from reconciler.resolve.templates import TRANSCODE, WATERMARK, Templates, find, validated
+from reconciler.resolve.templates import TRANSCODE, WATERMARK, Templates, address_of, find, validated
 from reconciler.resolve.values import Compiler, Failures
 from reconciler.state import OWN_USER_DATA, Output
 
@@ -126,6 +126,7 @@ class Builder:
             protect=bool(marks.protect),
             adopt=bool(marks.adopt),
             ignore_changes=marks.ignore_changes or (),
+            templates=_named_templates(values),
             declared_at=self._declared_at,
         )
         return Draft(output, self._declaration, sources.references)
@@ -191,6 +192,14 @@ class Builder:
         if all(self._values[key].build is None for key in keys) and not report.failed:
             self._fixed_marks = marks
         return marks
+
+
+def _named_templates(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the addresses of the declared templates that an entry names."""
+    transcode, marks = values.get("transcode_template"), values.get("watermark_template")
+    named = [] if transcode is None else [address_of(TRANSCODE, transcode)]
+    listed = marks if isinstance(marks, list) else [] if marks is None else [marks]
+    return (*named, *(address_of(WATERMARK, name) for name in listed))
 
 
 def _typed(data: Mapping[str, Any], report: Report) -> JobRequest:

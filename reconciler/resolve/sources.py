@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from reconciler.api import rules
 from reconciler.api.messages import Operation
-from reconciler.api.transcode import AudioMix, Transcode
+from reconciler.api.transcode import Transcode
 from reconciler.errors import ManifestError
 from reconciler.expression import ExpressionError, Names
 from reconciler.layout import Layout, Layouts
-from reconciler.resolve.references import BadUrlError, object_key
+from reconciler.resolve.references import BadUrlError, known_key, object_key
 from reconciler.resolve.report import SPLICE_INFO, Report, Stop
+from reconciler.wire import with_picture, with_sounds
 from reconciler.yaml import Path
 
 _PLACEHOLDER: Final = "output"
@@ -63,26 +64,10 @@ class Sources:
             return operation
         update: dict[str, Any] = {}
         if operation.transcode is not None:
-            update["transcode"] = self._own_sounds(operation.transcode)
+            update["transcode"] = with_sounds(operation.transcode, self._quiet)
         if operation.watermark is not None:
-            update["watermark"] = tuple(
-                mark.model_copy(update={"image": mark.image.model_copy(update={"url": self._quiet(mark.image.url)})})
-                if mark.image is not None
-                else mark
-                for mark in operation.watermark
-            )
+            update["watermark"] = tuple(with_picture(mark, self._quiet) for mark in operation.watermark)
         return operation.model_copy(update=update)
-
-    def _own_sounds(self, transcode: Transcode) -> Transcode:
-        def own(mix: AudioMix) -> AudioMix:
-            return mix.model_copy(update={"audio_source": self._quiet(mix.audio_source)})
-
-        update: dict[str, Any] = {}
-        if transcode.audio_mix is not None:
-            update["audio_mix"] = own(transcode.audio_mix)
-        if transcode.audio_mix_array is not None:
-            update["audio_mix_array"] = tuple(map(own, transcode.audio_mix_array))
-        return transcode.model_copy(update=update)
 
     def _source(self, index: int, item: Any) -> Any:
         if not isinstance(item, dict):
@@ -112,11 +97,7 @@ class Sources:
             return _PLACEHOLDER
 
     def _quiet(self, url: str) -> str:
-        """Return the key of a sound or picture; one that does not act may be anything."""
-        try:
-            return object_key(url, self.bucket, self.region)
-        except BadUrlError:
-            return url
+        return known_key(url, self.bucket, self.region)
 
     def _expand(self, values: Mapping[str, Any], transcode: Any, names: Names) -> list[Any]:
         layout, given = self._layout(values)

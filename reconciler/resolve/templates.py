@@ -1,6 +1,6 @@
 """The transcode and watermark templates that manifests declare: checked once, then put into the outputs that name them.
 
-Templates are shared between the manifests of a project. What the service keeps of them is not known here.
+Templates are shared between the manifests of a project.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from reconciler.api import rules
+from reconciler.api import templates as api
 from reconciler.api.node import Node
 from reconciler.api.transcode import Transcode
+from reconciler.api.violations import NAME_LENGTH
 from reconciler.api.watermark import Watermark
 from reconciler.diagnostics import did_you_mean
 from reconciler.expression import ExpressionError, known_words
 from reconciler.manifest import Manifest
 from reconciler.resolve.problems import Problems, type_problems
+from reconciler.resolve.references import known_key
 from reconciler.resolve.values import Compiler, Failures
+from reconciler.state import DeclaredTemplate
+from reconciler.wire import object_url, with_picture, with_sounds
 from reconciler.yaml import Path
 
 T = TypeVar("T", bound=Node)
@@ -53,6 +58,32 @@ class Templates:
             dict(reader.read(_declared(manifests, TRANSCODE), Transcode, rules.check_transcode)),
             dict(reader.read(_declared(manifests, WATERMARK), Watermark, rules.check_watermark)),
         )
+
+
+def kept(templates: Templates, bucket: str, region: str) -> dict[str, DeclaredTemplate]:
+    """Return the templates as the service is to keep them, by address."""
+
+    def url(written: str) -> str:
+        key = known_key(written, bucket, region)
+        return key if "://" in key else object_url(key, bucket, region)
+
+    found = {}
+    for name, transcode in templates.transcode.items():
+        if transcode.node is not None:
+            address = address_of(TRANSCODE, name)
+            content = with_sounds(transcode.node, url).plain()
+            found[address] = DeclaredTemplate(address, api.TRANSCODE, name, content)
+    for name, watermark in templates.watermark.items():
+        if watermark.node is not None:
+            address = address_of(WATERMARK, name)
+            content = with_picture(watermark.node, url).plain()
+            found[address] = DeclaredTemplate(address, api.WATERMARK, name, content)
+    return found
+
+
+def address_of(section: str, name: str) -> str:
+    """Return the address of a declared template, ``transcode_template.hd``."""
+    return f"{section.removesuffix('s')}.{name}"
 
 
 def find(templates: Mapping[str, Template[T]], name: object, section: str) -> Template[T]:
@@ -96,6 +127,9 @@ class _Reader:
                 self._problems.add([manifest.diagnostic("error", path, summary, "rename one of the two", on_key=True)])
                 continue
             first[name] = manifest
+            if len(name) > NAME_LENGTH:
+                summary = f"the name has {len(name)} characters, the service takes {NAME_LENGTH}"
+                self._problems.add([manifest.diagnostic("error", path, summary, "write a shorter one", on_key=True)])
             yield name, self._template(manifest, path, data, model, check)
 
     def _template(

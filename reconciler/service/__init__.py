@@ -24,13 +24,23 @@ from reconciler.api.messages import Operation
 from reconciler.api.signing import Credentials
 from reconciler.errors import GuardError
 from reconciler.service import ffmpeg
+from reconciler.service.admission import Admission
 from reconciler.service.app import App
 from reconciler.service.bucket import Buckets
+from reconciler.service.carriers import Carriers, Ways
 from reconciler.service.database import Database
+from reconciler.service.deliveries import Deliveries, Outbox
+from reconciler.service.gate import Calls, bound, reading_only
 from reconciler.service.index import ObjectIndex
 from reconciler.service.jobs import JobCalls
+from reconciler.service.media_buckets import MediaBucketCalls
 from reconciler.service.objects import ObjectCalls
 from reconciler.service.queue import Queue
+from reconciler.service.queue_store import QueueStore
+from reconciler.service.queues import QueueCalls
+from reconciler.service.template_store import TemplateStore
+from reconciler.service.templates import TemplateCalls
+from reconciler.service.uploads import Uploads
 from reconciler.service.worker import RENDER_THREADS, Renderer, Worker
 
 __all__ = ["Service"]
@@ -40,7 +50,10 @@ log = logging.getLogger(__name__)
 _FOLDER: Final = ".reconciler"
 _DATABASE: Final = "service.sqlite"
 _GUARD: Final = "worker.guard"
+_UPLOADS: Final = "uploads"
 _HOLDER: Final = "worker.json"
+_MESSAGES: Final = "mq"
+_PUBLIC: Final = Ways()
 
 
 class Service:
@@ -52,7 +65,8 @@ class Service:
     With ``work`` it renders, up to ``concurrency`` jobs at once, and owns the folder: a second one is refused with
     GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
     whoever works: it reads everything, takes and cancels jobs once there is a database, writes no objects, and makes
-    nothing where nothing is. With ``credentials`` every call must be signed with them.
+    nothing where nothing is. With ``credentials`` every call must be signed with them. ``ways`` settles where callbacks
+    may go.
     """
 
     def __init__(  # noqa: PLR0913 - settings of the composition root, all but three with a default
@@ -64,6 +78,7 @@ class Service:
         concurrency: int = 4,
         work: bool = True,
         credentials: Credentials | None = None,
+        ways: Ways = _PUBLIC,
         environ: Mapping[str, str] = os.environ,
         render: Renderer | None = None,
     ) -> None:
@@ -73,6 +88,7 @@ class Service:
         self._concurrency = concurrency
         self._work = work
         self._credentials = credentials
+        self._ways = ways
         self._environ = environ
         self._render = render
         self._stack = AsyncExitStack()
@@ -108,23 +124,36 @@ class Service:
         return self.root / _FOLDER
 
     def _own(self, stack: AsyncExitStack) -> None:
-        """Take the folder, clear up after a dead owner, and start the worker."""
+        """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
         render = self._render or _renderer(self._environ)
         self._folder.mkdir(parents=True, exist_ok=True)
         _take_guard(self._folder, stack)
         database = Database.create(self._folder / _DATABASE)
         stack.callback(database.close)
         (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)
-        queue, buckets = Queue(database), self._buckets(ObjectIndex(database))
+        outbox = Outbox(database)
+        queue, buckets = Queue(database, ended=outbox.add), self._buckets(ObjectIndex(database))
         buckets.remove_partials()
+        self._uploads(database).clean()
         waiting, given_up = queue.rescue()
         if waiting or given_up:
             log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
+        self._deliver(outbox, stack)
         worker = Worker(queue, buckets, self._region, render, concurrency=self._concurrency)
         task = asyncio.create_task(worker.run(), name="worker")
         task.add_done_callback(self._worker_ended)
         stack.push_async_callback(_stop, task)
-        self._serve(queue, buckets, wake=worker.wake, takes_jobs=True)
+        self._serve(database, queue, buckets, wake=worker.wake, takes_jobs=True)
+
+    def _deliver(self, outbox: Outbox, stack: AsyncExitStack) -> None:
+        """Deliver callbacks until the stack is closed; those that are due then are given a little time."""
+        carriers = Carriers(self._folder / _MESSAGES, self._ways)
+        stack.push_async_callback(carriers.aclose)
+        deliveries = Deliveries(outbox, carriers)
+        task = asyncio.create_task(deliveries.run(), name="deliveries")
+        task.add_done_callback(_deliveries_ended)
+        stack.push_async_callback(_stop, task)
+        stack.push_async_callback(deliveries.finish)
 
     def _stand_beside(self, stack: AsyncExitStack) -> None:
         """Open what is there, and make nothing."""
@@ -135,17 +164,41 @@ class Service:
         if database is not None:
             stack.callback(database.close)
         index = ObjectIndex(database if database is not None and database.writable else memory)
-        self._serve(Queue(database or memory), self._buckets(index), wake=lambda: None, takes_jobs=takes_jobs)
+        self._serve(
+            database or memory,
+            Queue(database or memory),
+            self._buckets(index),
+            wake=lambda: None,
+            takes_jobs=takes_jobs,
+        )
 
     def _worker_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and self._app is not None:
             log.critical("the worker died; nothing is rendered any more", exc_info=error)
             self._app.fail("the worker died, so nothing is rendered any more; start the service again")
 
-    def _serve(self, queue: Queue, buckets: Buckets, *, wake: Callable[[], None], takes_jobs: bool) -> None:
-        jobs = JobCalls(queue, buckets, self._region, wake=wake, writable=takes_jobs)
-        objects = ObjectCalls(self._region, writable=self._work)
-        self._app = App(buckets, self._region, jobs=jobs, objects=objects, credentials=self._credentials)
+    def _serve(
+        self, database: Database, queue: Queue, buckets: Buckets, *, wake: Callable[[], None], takes_jobs: bool
+    ) -> None:
+        media = self._media(database, queue, buckets, wake)
+        if not takes_jobs:
+            media = {name: reading_only(calls) for name, calls in media.items()}
+        objects = ObjectCalls(self._region, buckets, self._uploads(database), writable=self._work)
+        self._app = App(buckets, self._region, media=media, objects=objects, credentials=self._credentials)
+
+    def _media(self, database: Database, queue: Queue, buckets: Buckets, wake: Callable[[], None]) -> dict[str, Calls]:
+        """Return the calls of the job half by the first segment of their path."""
+        queues, templates = QueueStore(database), TemplateStore(database)
+        jobs = JobCalls(queue, Admission(queues, templates, buckets, self._region), wake=wake)
+        return {
+            "jobs": bound(jobs, queues),
+            "queue": bound(QueueCalls(queues, concurrency=self._concurrency, wake=wake), queues),
+            "template": bound(TemplateCalls(templates), queues),
+            "mediabucket": MediaBucketCalls(queues, buckets, self._region),
+        }
+
+    def _uploads(self, database: Database) -> Uploads:
+        return Uploads(database, self._folder / _UPLOADS)
 
     def _buckets(self, index: ObjectIndex) -> Buckets:
         return Buckets(self.root / "buckets", index, self._bucket)
@@ -194,8 +247,13 @@ def _who(holder: Path) -> str:
         return "it has not said who it is"
 
 
+def _deliveries_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("callbacks are not delivered any more; start the service again", exc_info=error)
+
+
 async def _stop(task: asyncio.Task[None]) -> None:
-    """Stop the worker. One that had died of something unforeseen was said to have when it did."""
+    """Stop a task of the service. One that had died of something unforeseen was said to have when it did."""
     task.cancel()
     with suppress(asyncio.CancelledError, Exception):
         await task

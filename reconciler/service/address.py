@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9]+")
@@ -15,6 +16,8 @@ _MAX_HOST: Final = 253
 _HOST: Final = re.compile(
     rf"(?:(?P<bucket>{BUCKET_NAME.pattern})\.)?(?:(?P<half>ci|cos)(?:\.(?P<region>[a-z0-9-]+))?\.)?.*", re.DOTALL
 )
+_SERVICE: Final = "service.cos."
+_PORT: Final = re.compile(r":[0-9]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,14 @@ class Address:
 
 
 def parse(authority: str) -> Address:
-    """Read ``<bucket>.ci.<region>.…``, ``<bucket>.cos.<region>.…``, ``ci.<region>.…``, or a bare address; any port."""
-    host = re.sub(r":[0-9]*$", "", authority.strip().lower())[:_MAX_HOST]
+    """Read ``<bucket>.ci.<region>.…``, ``<bucket>.cos.<region>.…``, either without a bucket, or a bare address."""
+    return _parse(_PORT.sub("", authority.strip().lower())[:_MAX_HOST])
+
+
+@lru_cache(maxsize=1024)
+def _parse(host: str) -> Address:
+    if host.startswith(_SERVICE):
+        return Address(half="cos")
     match = _HOST.fullmatch(host)
     assert match is not None  # every part is optional
     half = match["half"]

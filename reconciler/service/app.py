@@ -1,7 +1,7 @@
 """The ASGI callable: find the bucket and the half of the API, check the signature, call, answer. No call is made here.
 
-Job calls are in ``jobs``, object calls in ``objects``. A call that fails in a way nobody foresaw is answered with
-500 InternalError and logged, never with a broken connection.
+The calls are in ``jobs``, ``queues``, ``templates``, ``media_buckets`` and ``objects``. A call that fails in a way
+nobody foresaw is answered with 500 InternalError and logged, never with a broken connection.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from reconciler.api import signing
 from reconciler.api.signing import Credentials
 from reconciler.service import address
+from reconciler.service.account import AccountCalls
+from reconciler.service.address import Address
 from reconciler.service.bucket import Bucket, Buckets
-from reconciler.service.http import Receive, Request, Response, Scope, Send, error_response, new_request_id
+from reconciler.service.dates import http_date
+from reconciler.service.gate import Calls
+from reconciler.service.http import Receive, Request, Response, Scope, Send, error_response
 from reconciler.service.refused import RefusedError
 
 log = logging.getLogger(__name__)
 
 Half = Literal["ci", "cos"]
-Calls = Callable[[Request, Bucket], Awaitable[Response]]
 
 _JOB_PATH: Final = re.compile(
     r"/(jobs(/j[0-9a-f]{32}(,j[0-9a-f]{32})*)?|queue(/p[0-9a-f]{32})?|template(/t[0-9a-z]{33})?|mediabucket)"
@@ -32,23 +34,26 @@ _JOB_PATH: Final = re.compile(
 exactly such keys are out of reach there; ``jobs/a.mp4`` is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a call goes."""
-
-    half: Half
-    bucket: Bucket
-
-
 class App:
-    """The service as an ASGI 3 application; HTTP only, and the lifespan messages of a server."""
+    """The service as an ASGI 3 application; HTTP only, and the lifespan messages of a server.
+
+    ``media`` has the calls of the job half by the first segment of their path.
+    """
 
     def __init__(
-        self, buckets: Buckets, region: str, *, jobs: Calls, objects: Calls, credentials: Credentials | None
+        self,
+        buckets: Buckets,
+        region: str,
+        *,
+        media: Mapping[str, Calls],
+        objects: Calls,
+        credentials: Credentials | None,
     ) -> None:
         self._buckets = buckets
         self._region = region
-        self._calls: dict[Half, Calls] = {"ci": jobs, "cos": objects}
+        self._media = media
+        self._objects = objects
+        self._account = AccountCalls(buckets, region)
         self._credentials = credentials
         self._failure: str | None = None
 
@@ -66,47 +71,50 @@ class App:
             raise NotImplementedError(f"this application speaks HTTP, not {scope['type']}")
 
     async def _answer(self, request: Request, send: Send) -> None:
-        request_id = new_request_id()
-        half = self._half(request)
-        response = await self._call(request, request_id)
-        extra = {"Server": f"tencent-{half}", f"x-{half}-request-id": request_id}
+        where = address.parse(request.authority)
+        half = _half(where, request)
+        response = await self._call(request, where, half)
+        now = http_date(int(time.time()))
+        extra = {"Server": f"tencent-{half}", "Date": now, f"x-{half}-request-id": request.id}
         await response.send(send, extra=extra, without_body=request.method == "HEAD")
 
-    async def _call(self, request: Request, request_id: str) -> Response:
+    async def _call(self, request: Request, where: Address, half: Half) -> Response:
         try:
             self._alive()
             self._verify(request)
-            route = self._route(request)
-            return await self._calls[route.half](request, route.bucket)
+            bucket = self._bucket(where)
+            return await self._target(request, where, half)(request, bucket)
         except RefusedError as error:
             code, message = error.code, error.message
         except OSError as error:
-            log.exception("request %s: %s %r", request_id, request.method, request.raw_path)
+            log.exception("request %s: %s %r", request.id, request.method, request.raw_path)
             code, message = "InternalError", error.strerror or str(error)
         except Exception:
-            log.exception("request %s: %s %r", request_id, request.method, request.raw_path)
-            code, message = "InternalError", f"the service failed; its log has the reason under {request_id}"
+            log.exception("request %s: %s %r", request.id, request.method, request.raw_path)
+            code, message = "InternalError", f"the service failed; its log has the reason under {request.id}"
         resource = f"{request.authority}{request.raw_path.decode('latin-1')}"
-        return error_response(code, message, resource=resource, request_id=request_id)
+        return error_response(code, message, resource=resource, request_id=request.id)
 
     def _alive(self) -> None:
         if self._failure is not None:
             raise RefusedError("InternalError", self._failure)
 
-    def _half(self, request: Request) -> Half:
-        named = address.parse(request.authority).half
-        path = request.raw_path.decode("latin-1").replace("%2C", ",").replace("%2c", ",")
-        return "ci" if named == "ci" or _JOB_PATH.fullmatch(path) else "cos"
-
-    def _route(self, request: Request) -> Route:
-        where = address.parse(request.authority)
+    def _bucket(self, where: Address) -> Bucket:
         name = where.bucket or self._buckets.default
         bucket = self._buckets.get(name)
         if bucket is None:
             raise RefusedError("NoSuchBucket", f"there is no bucket `{name}` here")
         if where.region not in (None, self._region):
             raise RefusedError("NoSuchBucket", f"the buckets here are in `{self._region}`, not in `{where.region}`")
-        return Route(self._half(request), bucket)
+        return bucket
+
+    def _target(self, request: Request, where: Address, half: Half) -> Calls:
+        if half == "cos":
+            return self._account if where.half == "cos" and where.bucket is None else self._objects
+        name = request.path[1:].partition("/")[0]
+        if name not in self._media:
+            raise RefusedError("InvalidURI", f"/{name} is not a call of this API")
+        return self._media[name]
 
     def _verify(self, request: Request) -> None:
         """Check the signature, when the service has credentials to check it with."""
@@ -117,12 +125,22 @@ class App:
             method=request.method,
             path=request.path,
             query=request.query,
-            headers={**request.headers, "host": request.authority},
+            headers={**_as_utf8(request.headers), "host": request.authority},
             find=lambda secret_id: credentials if secret_id == credentials.secret_id else None,
             now=int(time.time()),
         )
         if isinstance(verdict, signing.Refused):
             raise RefusedError(verdict.code, verdict.message)
+
+
+def _as_utf8(headers: Mapping[str, str]) -> dict[str, str]:
+    """Decode headers anew as they are signed: a client signs the UTF-8 that it sends."""
+    return {name: value.encode("latin-1").decode(errors="surrogateescape") for name, value in headers.items()}
+
+
+def _half(where: Address, request: Request) -> Half:
+    path = request.raw_path.decode("latin-1").replace("%2C", ",").replace("%2c", ",")
+    return "ci" if where.half == "ci" or _JOB_PATH.fullmatch(path) else "cos"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

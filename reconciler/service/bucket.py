@@ -7,56 +7,26 @@ not followed.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import mimetypes
 import os
 import secrets
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from fastcrc import crc64
-
-from reconciler.service import keys, listing
+from reconciler.service import files, keys, listing
 from reconciler.service.address import BUCKET_NAME
-from reconciler.service.index import Facts, ObjectIndex, Stamp
+from reconciler.service.digest import Expected
+from reconciler.service.index import Attributes, Facts, ObjectIndex, ObjectInfo, Stamp
 from reconciler.service.refused import RefusedError
 
-_BLOCK: Final = 1 << 20
 _ATTEMPTS: Final = 5
 _KEPT_WALKS: Final = 8
 _WALK_SECONDS: Final = 5.0
-_DEFAULT_TYPE: Final = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object: its key, its file's stamp and what is known of it."""
-
-    key: str
-    stamp: Stamp
-    facts: Facts
-
-    @property
-    def etag(self) -> str:
-        """Lower-case hexadecimal MD5 of the content, without quotes."""
-        return self.facts.md5
-
-    @property
-    def modified(self) -> int:
-        """Seconds since 1970."""
-        return self.stamp.mtime_ns // 1_000_000_000
-
-    @property
-    def content_type(self) -> str:
-        """As the writer named it, otherwise by the key's suffix."""
-        return self.facts.content_type or mimetypes.guess_type(self.key, strict=False)[0] or _DEFAULT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +36,6 @@ class ObjectPage:
     objects: tuple[ObjectInfo, ...]
     prefixes: tuple[str, ...]
     next_marker: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """What a writer demands of a new object. ``md5`` is the digest (hexadecimal) that the content must have."""
-
-    md5: str | None = None
-    length: int | None = None
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    forbid_overwrite: bool = False
-
-
-class Digest:
-    """MD5 and CRC-64/XZ of what was fed to it."""
-
-    def __init__(self) -> None:
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._crc64 = 0
-        self.size = 0
-
-    def update(self, block: bytes) -> None:
-        """Feed the next bytes."""
-        self._md5.update(block)
-        self._crc64 = crc64.xz(block, self._crc64)
-        self.size += len(block)
-
-    def facts(self, content_type: str | None = None, headers: Mapping[str, str] | None = None) -> Facts:
-        """Return the digests as facts of an object."""
-        return Facts(self._md5.hexdigest(), str(self._crc64), content_type, headers or {})
 
 
 class _Walks:
@@ -141,16 +81,14 @@ class Bucket:
     async def open(self, key: str) -> tuple[ObjectInfo, BinaryIO]:
         """Return an object and its open file, whose content is the object's whatever happens to the key meanwhile."""
         file = _open(self.path(key), key)
-        try:
-            stamp = Stamp.of(os.fstat(file.fileno()))
-            if known := self._known(key, stamp):
-                return ObjectInfo(key, stamp, known), file
-            stamp, facts = await asyncio.to_thread(_digest_file, file)
-            self._index.remember(self.name, [(key, stamp, facts)])
-            return ObjectInfo(key, stamp, facts), file
-        except BaseException:
-            file.close()
-            raise
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            info = self._index.between(self.name, key, key).get(key)
+            if info is None or info.stamp != Stamp.of(os.fstat(file.fileno())):
+                info = await files.in_thread(_digest_file, file, key)
+                self._index.remember(self.name, [info])
+            stack.pop_all()
+        return info, file
 
     def path(self, key: str) -> Path:
         """Return the file of an existing object. Raises RefusedError NoSuchKey."""
@@ -168,28 +106,48 @@ class Bucket:
     async def page(self, query: listing.Query) -> ObjectPage:
         """Return one page of the bucket's objects; contents that are not known yet are read to learn their ETag."""
         walk = self._walks.resume(query) or listing.walk(self._folder, query.prefix, query.marker)
-        page, rest = await asyncio.to_thread(listing.page, walk, query)
+        page, rest = await files.in_thread(listing.page, walk, query)
         if page.next_marker is not None:
             self._walks.keep(replace(query, marker=page.next_marker), rest)
-        objects = await self._describe(page.objects)
+        objects = await self._describe(page.entries)
         return ObjectPage(tuple(objects), page.prefixes, page.next_marker)
 
     # Writing.
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes], upload: Upload) -> ObjectInfo:
-        """Store an object. Raises RefusedError when the content is not what ``upload`` says, or the key cannot be."""
-        digest = Digest()
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        expected: Expected,
+        attributes: Attributes,
+        *,
+        forbid_overwrite: bool = False,
+    ) -> ObjectInfo:
+        """Store an object. Raises RefusedError when the content is not what is expected, or the key cannot be."""
         with self.partial(key, secrets.token_hex(8)) as path:
-            with path.open("wb") as file:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    file.write(chunk)
-            if upload.length is not None and digest.size != upload.length:
-                raise RefusedError("IncompleteBody", f"{digest.size} of {upload.length} bytes came")
-            facts = digest.facts(upload.content_type, upload.headers)
-            if upload.md5 is not None and upload.md5 != facts.md5:
-                raise RefusedError("BadDigest", "Content-MD5 is not the digest of the body")
-            return await self.publish(key, path, facts=facts, forbid_overwrite=upload.forbid_overwrite)
+            digest = await files.fill(path, chunks)
+            expected.check(digest)
+            facts = Facts(digest.md5, digest.crc64, attributes)
+            return await self.publish(key, path, facts=facts, forbid_overwrite=forbid_overwrite)
+
+    async def copy(
+        self, key: str, source: ObjectInfo, file: BinaryIO, attributes: Attributes, *, forbid_overwrite: bool = False
+    ) -> ObjectInfo:
+        """Store the content of an open object under another key; its digests are those of the source."""
+        with self.partial(key, secrets.token_hex(8)) as path:
+            await files.in_thread(files.copy, file, path)
+            if Stamp.of(os.fstat(file.fileno())) != source.stamp:
+                raise RefusedError("PathConflict", f"the file of `{source.key}` changed while it was copied; try again")
+            facts = source.facts._replace(attributes=attributes)
+            return await self.publish(key, path, facts=facts, forbid_overwrite=forbid_overwrite)
+
+    async def join(
+        self, key: str, parts: Sequence[Path], facts: Facts, *, forbid_overwrite: bool = False
+    ) -> ObjectInfo:
+        """Store files, one after the other, as one object."""
+        with self.partial(key, secrets.token_hex(8)) as path:
+            await files.in_thread(files.join, parts, path)
+            return await self.publish(key, path, facts=facts, forbid_overwrite=forbid_overwrite)
 
     @contextmanager
     def partial(self, key: str, token: str) -> Iterator[Path]:
@@ -223,30 +181,41 @@ class Bucket:
     ) -> ObjectInfo:
         """Move a complete temporary file to its key, whatever is there, and return the new object.
 
-        It is on the disk for good when this returns. Without ``facts`` the file is read for its digests.
+        It is on the disk for good when this returns. Without ``facts`` the file is read for its digests; with them its
+        content has been brought to the disk before.
         """
-        stored = await asyncio.to_thread(_settle, path, facts, content_type)
+        stored = await files.in_thread(_settle, path, content_type) if facts is None else facts
         target = self._folder / key
         _move(path, target, key, forbid_overwrite=forbid_overwrite)
         self._walks.forget()
         info = ObjectInfo(key, Stamp.of(target.lstat()), stored)
-        self._index.remember(self.name, [(key, info.stamp, stored)])
-        await asyncio.to_thread(self._sync_folders, target.parent)
+        self._index.remember(self.name, [info], durable=not stored.are_those_of_the_file)
+        await files.in_thread(_sync_existing, self._up_to_here(target.parent))
         return info
 
-    async def delete(self, key: str) -> None:
-        """Delete an object, and the folders that it leaves empty; deleting one that is not there is no error."""
-        try:
-            path = self.path(key)
-        except RefusedError:
-            return
-        with suppress(FileNotFoundError):
-            path.unlink()
+    async def delete(self, *wanted: str) -> dict[str, OSError]:
+        """Delete objects, and the folders that they leave empty; one that is not there counts as deleted.
+
+        Return what the system says of those that cannot be deleted.
+        """
+        failed: dict[str, OSError] = {}
+        folders: dict[Path, None] = {}
+        for key in wanted:
+            try:
+                path = self.path(key)
+                path.unlink()
+            except (RefusedError, FileNotFoundError):
+                continue
+            except OSError as error:
+                failed[key] = error
+            else:
+                folders[path.parent] = None
         self._walks.forget()
-        self._index.forget(self.name, key)
-        if path.parent.is_dir():
-            await asyncio.to_thread(_sync_folder, path.parent)
-        self._remove_empty(path.parent)
+        self._index.forget(self.name, [key for key in wanted if key not in failed])
+        await files.in_thread(_sync_existing, folders)
+        for folder in folders:
+            self._remove_empty(folder)
+        return failed
 
     def remove_partial(self, relative: str) -> None:
         """Remove a temporary file that a dead process left."""
@@ -258,22 +227,18 @@ class Bucket:
 
     # Details.
 
-    def _known(self, key: str, stamp: Stamp) -> Facts | None:
-        known = self._index.between(self.name, key, key).get(key)
-        return known[1] if known and known[0] == stamp else None
-
     async def _describe(self, found: tuple[tuple[str, Stamp], ...]) -> list[ObjectInfo]:
         if not found:
             return []
         known = self._index.between(self.name, found[0][0], found[-1][0])
-        unknown = [key for key, stamp in found if key not in known or known[key][0] != stamp]
+        unknown = [key for key, stamp in found if key not in known or known[key].stamp != stamp]
         if unknown:
-            fresh = await asyncio.to_thread(_digest_files, self._folder, unknown)
-            self._index.remember(self.name, ((key, stamp, facts) for key, (stamp, facts) in fresh.items()))
-            known |= fresh
+            fresh = await files.in_thread(_digest_files, self._folder, unknown)
+            self._index.remember(self.name, fresh.values())
             vanished = set(unknown) - fresh.keys()
-            found = tuple((key, stamp) for key, stamp in found if key not in vanished)
-        return [ObjectInfo(key, *known[key]) for key, _ in found]
+            known |= fresh
+            return [known[key] for key, _ in found if key not in vanished]
+        return [known[key] for key, _ in found]
 
     def _create(self, folder: Path, name: str, key: str) -> Path:
         """Create an empty file, and the folders above it; one may be removed as empty just before the file is there."""
@@ -294,19 +259,21 @@ class Bucket:
         """Tell whether a path below the bucket's folder really lies there: no symbolic link on the way."""
         return os.path.realpath(folder) == os.fspath(folder)
 
-    def _sync_folders(self, folder: Path) -> None:
+    def _up_to_here(self, folder: Path) -> Iterator[Path]:
+        """Yield a folder and those above it, up to the bucket's own."""
         while folder.is_relative_to(self._folder):
-            _sync_folder(folder)
+            yield folder
             folder = folder.parent
 
     def _remove_empty(self, folder: Path) -> None:
         """Remove folders that hold nothing: the API has no folders, and an empty one would stand in a key's way."""
-        while folder != self._folder and folder.is_relative_to(self._folder):
+        for empty in self._up_to_here(folder):
+            if empty == self._folder:
+                return
             try:
-                folder.rmdir()
+                empty.rmdir()
             except OSError:
                 return
-            folder = folder.parent
 
 
 class Buckets:
@@ -326,6 +293,15 @@ class Buckets:
             self._known[name] = Bucket(name, self._folder / name, self._index)
         return self._known[name]
 
+    def names(self) -> list[str]:
+        """Return the names of all buckets, in order; the default one need not have a folder yet."""
+        return sorted({self.default, *(name for name, _ in self.listed())})
+
+    def listed(self) -> list[tuple[str, int]]:
+        """Return name and time of every bucket that has a folder; how old a folder is no file system tells."""
+        folders = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted((path.name, int(path.stat().st_mtime)) for path in folders if self.get(path.name))
+
     def remove_partials(self) -> None:
         """Remove the temporary files that dead processes left; only the owner of the folder may do so."""
         for name, relative in self._index.partials():
@@ -334,46 +310,40 @@ class Buckets:
 
 def _open(path: Path, key: str) -> BinaryIO:
     try:
-        return open(path, "rb", opener=_without_following)
+        return files.open_object(path)
     except FileNotFoundError:
         raise _no_such_key(key) from None
     except PermissionError:
         raise RefusedError("AccessDenied", f"the service may not read the file of `{key}`") from None
 
 
-def _without_following(path: str, flags: int) -> int:
-    """Open neither what a link leads to, should it have become one just now, nor wait for the writer of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _digest_file(file: BinaryIO) -> tuple[Stamp, Facts]:
+def _digest_file(file: BinaryIO, key: str) -> ObjectInfo:
     """Read a file for its digests. The stamp is from before: a file that grew meanwhile will not match it."""
     stamp = Stamp.of(os.fstat(file.fileno()))
-    digest = Digest()
-    while block := file.read(_BLOCK):
-        digest.update(block)
+    digest = files.digest_of(file)
     file.seek(0)
-    return stamp, digest.facts()
+    return ObjectInfo(key, stamp, Facts(digest.md5, digest.crc64))
 
 
-def _digest_files(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Stamp, Facts]]:
+def _digest_files(folder: Path, wanted: Iterable[str]) -> dict[str, ObjectInfo]:
     """Read those files that are still there."""
     found = {}
     for key in wanted:
         try:
             with _open(folder / key, key) as file:
-                found[key] = _digest_file(file)
+                found[key] = _digest_file(file, key)
         except RefusedError as error:
             if error.code != "NoSuchKey":
                 raise
     return found
 
 
-def _settle(path: Path, facts: Facts | None, content_type: str | None) -> Facts:
-    """Bring a file's content to the disk, and read its digests when nobody knows them."""
+def _settle(path: Path, content_type: str | None) -> Facts:
+    """Bring a file's content to the disk, and read its digests."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        return facts or replace(_digest_file(file)[1], content_type=content_type)
+        digest = files.digest_of(file)
+    return Facts(digest.md5, digest.crc64, Attributes(content_type))
 
 
 def _move(path: Path, target: Path, key: str, *, forbid_overwrite: bool) -> None:
@@ -389,12 +359,11 @@ def _move(path: Path, target: Path, key: str, *, forbid_overwrite: bool) -> None
         raise _path_conflict(key) from None
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_existing(folders: Iterable[Path]) -> None:
+    """Bring the names in folders to the disk; one may have been removed as empty meanwhile."""
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            files.sync_folder(folder)
 
 
 def _no_such_key(key: str) -> RefusedError:

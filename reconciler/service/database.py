@@ -7,9 +7,11 @@ busy one); those are a submission, a cancellation and the end of a job.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -17,11 +19,15 @@ from typing import Any, Final
 
 from reconciler.errors import ReconcilerError
 
-SCHEMA_VERSION: Final = 1
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 2
 """Kept in the file's ``user_version``; 0 is a file without tables."""
 
 BUSY_SECONDS: Final = 10.0
 """How long to wait for another process's transaction; they last milliseconds."""
+
+RETRY_SECONDS: Final = 1.0
 
 
 class Database:
@@ -30,6 +36,7 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, *, writable: bool) -> None:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
+        self._durable: bool | None = None
         self.writable = writable
 
     @classmethod
@@ -42,8 +49,11 @@ class Database:
         connection = _connect(path, "rwc")
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            if _version(connection, path) == 0:
+            version = _version(connection, path)
+            if version == 0:
                 _make_tables(connection)
+            else:
+                _upgrade(connection, path, version)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _unusable(path, str(error)) from error
@@ -67,6 +77,11 @@ class Database:
         if version == 0:
             connection.close()
             return None
+        if version < SCHEMA_VERSION:
+            if not writable:
+                connection.close()
+                raise _unusable(path, "it was written by an older version of this program and is read-only")
+            _upgrade(connection, path, version)
         return cls(connection, writable=writable)
 
     @classmethod
@@ -96,7 +111,9 @@ class Database:
         A ``durable`` one survives a power cut once the block has ended. Others survive the death of this process, and
         may be lost, whole, with the power; a later durable one makes them durable too.
         """
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -104,6 +121,18 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+async def until_written(write: Callable[[], None], what: str) -> None:
+    """Write what must not be forgotten. A disk that is full just now may have room a little later."""
+    while True:
+        try:
+            write()
+        except sqlite3.OperationalError as error:
+            log.warning("%s is not written down yet: %s", what, error)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -131,6 +160,24 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _make_tables(connection: sqlite3.Connection) -> None:
     schema = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    """Bring an older database to today's version, one step at a time; a step that fails leaves it as it was."""
+    for step in range(version + 1, SCHEMA_VERSION + 1):
+        script = resources.files(__package__).joinpath(f"upgrade_{step}.sql").read_text(encoding="utf-8")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA legacy_alter_table = ON")  # what refers to a table goes on referring to its name
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {step}; COMMIT;")
+        except sqlite3.DatabaseError as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if _version(connection, path) < step:  # otherwise another process has done it just now
+                connection.close()
+                raise _unusable(path, f"it cannot be brought to schema {step}: {error}") from error
+        connection.execute("PRAGMA legacy_alter_table = OFF")
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _unusable(path: Path, reason: str) -> ReconcilerError:

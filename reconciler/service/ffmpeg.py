@@ -51,6 +51,9 @@ That end is ours and closes when we die, however we die: then ``read`` returns a
 would do the same on Linux only, and needs code of ours between fork and exec, which is unsafe beside threads.
 """
 
+ENCODERS: Final = ("libx264", "libx265", "aac", "libmp3lame")
+"""Every encoder that ``render`` asks for."""
+
 _LINES: Final = 400
 """How many lines of FFmpeg's complaints are kept."""
 
@@ -80,16 +83,27 @@ class FFmpeg:
     @cached_property
     def version(self) -> str:
         """The version as the program states it; asking for it starts the program once. Raises RenderError."""
-        try:
-            reply = subprocess.run(
-                [self.path, "-version"], env=self.environment, capture_output=True, check=True, timeout=30
-            ).stdout
-        except (OSError, subprocess.SubprocessError) as error:
-            raise RenderError(f"FFmpeg does not run: {error}", advice=_ADVICE) from None
-        match = re.match(rb"ffmpeg version (\S+)", reply)
+        match = re.match(rb"ffmpeg version (\S+)", self._said("-version"))
         if match is None:
             raise RenderError(f"{self.path} is not FFmpeg", advice=_ADVICE)
         return match[1].decode()
+
+    def lacking(self) -> list[str]:
+        """Return which of the encoders that renders use it does not have; asking starts the program once."""
+        found = set(re.findall(rb"^ [A-Z.]{6} (\S+)", self._said("-encoders"), re.MULTILINE))
+        return [name for name in ENCODERS if name.encode() not in found]
+
+    def _said(self, question: str) -> bytes:
+        try:
+            return subprocess.run(
+                [self.path, "-hide_banner", question],
+                env=self.environment,
+                capture_output=True,
+                check=True,
+                timeout=30,
+            ).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            raise RenderError(f"FFmpeg does not run: {error}", advice=_ADVICE) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from reconciler.api import xml
@@ -21,15 +22,29 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+M = TypeVar("M", bound=Node)
+
 XML_LIMIT: Final = 1 << 20
 """Bytes of XML that a call may send; the largest sensible request is a few tens of kilobytes."""
+
+STALL_SECONDS: Final = 30.0
+"""How long the next bytes of a body are waited for."""
+
+XML_SECONDS: Final = 60.0
+"""How long the whole of an XML body is waited for, so that nobody holds on by sending a byte now and then."""
+
+_LONGEST_MESSAGE: Final = 4000
+_DIGITS: Final = 18
 
 _DECLARATION: Final = b"<?xml version='1.0' encoding='utf-8' ?>\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. Names of headers are lower-case; a query parameter without a value is there with an empty one."""
+    """One call. Names of headers are lower-case; a query parameter without a value is there with an empty one.
+
+    ``id`` is the request id that its answer carries.
+    """
 
     method: str
     authority: str
@@ -37,6 +52,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     receive: Receive = field(repr=False)
+    id: str = ""
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> Request:
@@ -50,7 +66,7 @@ class Request:
             authority, raw_path = host.decode("latin-1"), slash + raw_path
         query = scope["query_string"].decode("latin-1")
         parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
-        return cls(scope["method"], authority, raw_path or b"/", parameters, headers, receive)
+        return cls(scope["method"], authority, raw_path or b"/", parameters, headers, receive, new_request_id())
 
     @property
     def path(self) -> str:
@@ -65,9 +81,16 @@ class Request:
         return self.query.get(name) or None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes. Raises RefusedError IncompleteBody when the caller goes away."""
+        """Yield the body as it comes.
+
+        Raises RefusedError IncompleteBody when the caller goes away, RequestTimeout when nothing comes for too long.
+        """
         while True:
-            message = await self.receive()
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    message = await self.receive()
+            except TimeoutError:
+                raise RefusedError("RequestTimeout", f"nothing of the body came for {STALL_SECONDS:g} s") from None
             if message["type"] == "http.disconnect":
                 raise RefusedError("IncompleteBody", "the connection was closed before the end of the body")
             if chunk := message.get("body", b""):
@@ -75,13 +98,20 @@ class Request:
             if not message.get("more_body", False):
                 return
 
-    async def xml_body(self) -> bytes:
-        """Return the whole body. Raises RefusedError when there is none, or too much of it."""
+    async def xml_body(self, limit: int = XML_LIMIT) -> bytes:
+        """Return the whole body. Raises RefusedError when there is none, too much of it, or it comes too slowly."""
+        announced = self.headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > _DIGITS or int(announced) > limit):
+            raise _too_large(limit)  # without reading it
         body = bytearray()
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > XML_LIMIT:
-                raise RefusedError("XMLSizeLimit", f"the body is larger than {XML_LIMIT} bytes")
+        try:
+            async with asyncio.timeout(XML_SECONDS):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) > limit:
+                        raise _too_large(limit)
+        except TimeoutError:
+            raise RefusedError("RequestTimeout", f"the body did not come within {XML_SECONDS:g} s") from None
         if not body:
             raise RefusedError("MissingRequestBodyError", "the request has no body")
         return bytes(body)
@@ -102,7 +132,8 @@ class Response:
         length = len(self.body) if isinstance(self.body, bytes) and self.length is None else self.length
         if self.status not in (204, 304):
             headers["Content-Length"] = str(length)
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        # Names stay as the documents spell them: the Python SDK hands them to its callers so.
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         if isinstance(self.body, bytes):
             await send({"type": "http.response.body", "body": b"" if without_body else self.body})
@@ -113,9 +144,24 @@ class Response:
         await send({"type": "http.response.body", "body": b""})
 
 
+def read_message(model: type[M], body: bytes, root: str, *, most: int = xml.MOST) -> M:
+    """Read the body of a call. Raises RefusedError: MalformedXML for other bytes, InvalidArgument for other content."""
+    try:
+        return xml.read_request(model, body, root, most=most)
+    except xml.ContentError as error:
+        raise RefusedError("InvalidArgument", str(error)) from None
+    except xml.XmlError as error:
+        raise RefusedError("MalformedXML", str(error)) from None
+
+
 def xml_response(message: Node, root: str) -> Response:
     """Return a message as the answer to a successful call."""
-    return Response(200, xml.write(message, root), {"Content-Type": "application/xml"})
+    return xml_document(xml.write(message, root))
+
+
+def xml_document(body: bytes) -> Response:
+    """Return a document that is written already as the answer to a successful call."""
+    return Response(200, body, {"Content-Type": "application/xml"})
 
 
 def error_response(code: str, message: str, *, resource: str, request_id: str) -> Response:
@@ -123,13 +169,22 @@ def error_response(code: str, message: str, *, resource: str, request_id: str) -
     known = error_code(code)
     document = ErrorDocument(
         code=code,
-        message=message or known.message or code,
-        resource=resource or "/",
+        message=_shortened(message) or known.message or code,
+        resource=_shortened(resource) or "/",
         request_id=request_id,
         trace_id=new_request_id(),
     )
     body = _DECLARATION + xml.write(document, "Error")
     return Response(known.status, body, {"Content-Type": "application/xml"})
+
+
+def _shortened(message: str) -> str:
+    """A request with a thousand mistakes is not answered with a thousand sentences."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError("XMLSizeLimit", f"the body is larger than {limit} bytes")
 
 
 def new_request_id() -> str:

@@ -7,23 +7,34 @@ that a person puts in the place of another is a new object.
 from __future__ import annotations
 
 import json
+import mimetypes
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from reconciler.service.database import Database
 
 _INT64: Final = 2**63 - 1
 """SQLite's integers are signed; some file systems use all 64 bits for an inode."""
 
-_NO_HEADERS: Final = "{}"
+_DEFAULT_TYPE: Final = "application/octet-stream"
 
-_BETWEEN: Final = "SELECT * FROM object WHERE bucket = :bucket AND key BETWEEN :first AND :last"
+STORAGE_CLASS: Final = "x-cos-storage-class"
+STANDARD: Final = "STANDARD"
+
+_MD5_DIGITS: Final = 32
+_NONE: Final = "{}"
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+_BETWEEN: Final = """
+    SELECT key, size, mtime_ns, inode, etag, crc64, content_type, headers FROM object
+    WHERE bucket = :bucket AND key BETWEEN :first AND :last
+"""
 _REMEMBER: Final = """
-    INSERT OR REPLACE INTO object (bucket, key, size, mtime_ns, inode, md5, crc64, content_type, headers)
-    VALUES (:bucket, :key, :size, :mtime_ns, :inode, :md5, :crc64, :content_type, :headers)
+    INSERT OR REPLACE INTO object (bucket, key, size, mtime_ns, inode, etag, crc64, content_type, headers)
+    VALUES (:bucket, :key, :size, :mtime_ns, :inode, :etag, :crc64, :content_type, :headers)
 """
 _FORGET: Final = "DELETE FROM object WHERE bucket = :bucket AND key = :key"
 _BEGIN_PARTIAL: Final = "INSERT OR IGNORE INTO partial (bucket, path) VALUES (:bucket, :path)"
@@ -31,8 +42,7 @@ _END_PARTIAL: Final = "DELETE FROM partial WHERE bucket = :bucket AND path = :pa
 _PARTIALS: Final = "SELECT bucket, path FROM partial ORDER BY bucket, path"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What tells one state of a file from another; ``size`` in bytes."""
 
     size: int
@@ -45,17 +55,59 @@ class Stamp:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino & _INT64)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Attributes(NamedTuple):
+    """What a writer says of an object beside its content; ``headers`` are given back as they came."""
+
+    content_type: str | None = None
+    headers: Mapping[str, str] = _NO_HEADERS
+
+    @property
+    def storage_class(self) -> str:
+        """The name of the class; the usual one is kept by not being named."""
+        return self.headers.get(STORAGE_CLASS, STANDARD)
+
+
+NO_ATTRIBUTES: Final = Attributes()
+
+
+class Facts(NamedTuple):
     """What is known of an object beside its file.
 
-    ``md5`` is lower-case hexadecimal, ``crc64`` (CRC-64/XZ) unsigned decimal; ``headers`` are given back as they came.
+    ``etag`` has no quotes: the MD5 of the content in hexadecimal, or that of an upload in parts. ``crc64`` (CRC-64/XZ)
+    is unsigned decimal.
     """
 
-    md5: str
+    etag: str
     crc64: str
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    attributes: Attributes = NO_ATTRIBUTES
+
+    @property
+    def are_those_of_the_file(self) -> bool:
+        """Whether reading the file would tell all of this again."""
+        return self.attributes == NO_ATTRIBUTES and len(self.etag) == _MD5_DIGITS
+
+
+class ObjectInfo(NamedTuple):
+    """One object: its key, its file's stamp and what is known of it."""
+
+    key: str
+    stamp: Stamp
+    facts: Facts
+
+    @property
+    def etag(self) -> str:
+        """Without quotes."""
+        return self.facts.etag
+
+    @property
+    def modified(self) -> int:
+        """Seconds since 1970."""
+        return self.stamp.mtime_ns // 1_000_000_000
+
+    @property
+    def content_type(self) -> str:
+        """As the writer named it, otherwise by the key's suffix."""
+        return self.facts.attributes.content_type or mimetypes.guess_type(self.key, strict=False)[0] or _DEFAULT_TYPE
 
 
 class ObjectIndex:
@@ -64,22 +116,22 @@ class ObjectIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def between(self, bucket: str, first: str, last: str) -> dict[str, tuple[Stamp, Facts]]:
+    def between(self, bucket: str, first: str, last: str) -> dict[str, ObjectInfo]:
         """Return what is known of the keys from ``first`` to ``last``, both included, in one query."""
         rows = self._database.rows(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
-        return {row["key"]: _entry(row) for row in rows}
+        return {row[0]: _info(row) for row in rows}
 
-    def remember(self, bucket: str, found: Iterable[tuple[str, Stamp, Facts]]) -> None:
-        """Remember facts of files as they are now."""
-        values = [_values(bucket, key, stamp, facts) for key, stamp, facts in found]
+    def remember(self, bucket: str, found: Iterable[ObjectInfo], *, durable: bool = False) -> None:
+        """Remember objects as their files are now; ``durable`` when the files could not tell it again."""
+        values = [_values(bucket, *info) for info in found]
         if values:
-            with self._database.transaction(durable=False):
+            with self._database.transaction(durable=durable):
                 self._database.many(_REMEMBER, values)
 
-    def forget(self, bucket: str, key: str) -> None:
-        """Forget a deleted object."""
+    def forget(self, bucket: str, keys: Iterable[str]) -> None:
+        """Forget deleted objects."""
         with self._database.transaction(durable=False):
-            self._database.rows(_FORGET, {"bucket": bucket, "key": key})
+            self._database.many(_FORGET, [{"bucket": bucket, "key": key} for key in keys])
 
     def begin_partial(self, bucket: str, path: str) -> None:
         """Note that a temporary file is about to appear."""
@@ -96,21 +148,30 @@ class ObjectIndex:
         return [(row["bucket"], row["path"]) for row in self._database.rows(_PARTIALS)]
 
 
-def _entry(row: sqlite3.Row) -> tuple[Stamp, Facts]:
-    headers = json.loads(row["headers"]) if row["headers"] != _NO_HEADERS else {}  # most have none, and lists are long
-    facts = Facts(row["md5"], row["crc64"], row["content_type"], headers)
-    return Stamp(row["size"], row["mtime_ns"], row["inode"]), facts
+def headers_json(headers: Mapping[str, str]) -> str:
+    """Write headers as a column holds them."""
+    return json.dumps(dict(headers), sort_keys=True) if headers else _NONE
+
+
+def headers_of(column: str) -> Mapping[str, str]:
+    """Read headers from a column; most objects have none, and lists are long."""
+    return _NO_HEADERS if column == _NONE else json.loads(column)
+
+
+def _info(row: sqlite3.Row) -> ObjectInfo:
+    key, size, mtime_ns, inode, etag, crc64, content_type, headers = row
+    described = content_type is not None or headers != _NONE
+    attributes = Attributes(content_type, headers_of(headers)) if described else NO_ATTRIBUTES
+    return ObjectInfo(key, Stamp(size, mtime_ns, inode), Facts(etag, crc64, attributes))
 
 
 def _values(bucket: str, key: str, stamp: Stamp, facts: Facts) -> dict[str, Any]:
     return {
         "bucket": bucket,
         "key": key,
-        "size": stamp.size,
-        "mtime_ns": stamp.mtime_ns,
-        "inode": stamp.inode,
-        "md5": facts.md5,
+        **stamp._asdict(),
+        "etag": facts.etag,
         "crc64": facts.crc64,
-        "content_type": facts.content_type,
-        "headers": json.dumps(dict(facts.headers), sort_keys=True),
+        "content_type": facts.attributes.content_type,
+        "headers": headers_json(facts.attributes.headers),
     }

@@ -6,7 +6,6 @@ which a plain folder cannot hold. What XML cannot carry cannot be a key either, 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from reconciler.api.shape import UNSENDABLE
@@ -16,7 +15,11 @@ MAX_KEY_BYTES: Final = 850
 MAX_SEGMENT_BYTES: Final = 255
 """What file systems allow; the cloud only limits the whole key."""
 
-_PARTIAL: Final = re.compile(r"\.reconciler-.*\.partial", re.DOTALL)
+_MAX_BYTES: Final = 4
+"""Of a character in UTF-8."""
+
+_OWN: Final = ".reconciler-"
+_PARTIAL: Final = ".partial"
 
 
 def check(key: str) -> None:
@@ -28,7 +31,7 @@ def check(key: str) -> None:
         raise RefusedError("InvalidObjectName", "the key has an empty segment, or one that is `.` or `..`")
     if any(is_partial(segment) for segment in segments):
         raise RefusedError("InvalidObjectName", "names such as `.reconciler-….partial` are the service's own")
-    if len(key.encode()) > MAX_KEY_BYTES:
+    if not fits(key):
         raise RefusedError("KeyTooLong", f"a key has at most {MAX_KEY_BYTES} bytes of UTF-8")
     if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in segments):
         raise RefusedError("KeyTooLong", f"a segment of a key has at most {MAX_SEGMENT_BYTES} bytes of UTF-8")
@@ -43,11 +46,21 @@ def is_key(key: str) -> bool:
     return True
 
 
+def fits(key: str) -> bool:
+    """Tell whether a key is short enough."""
+    return len(key) * _MAX_BYTES <= MAX_KEY_BYTES or len(key.encode()) <= MAX_KEY_BYTES
+
+
+def is_segment(name: str) -> bool:
+    """Tell whether a name that a file has can be a segment of a key: not when it is our own, or nothing can tell it."""
+    return not UNSENDABLE.search(name) and not is_partial(name)
+
+
 def is_partial(name: str) -> bool:
     """Tell whether a file of this name is a temporary one of the service."""
-    return _PARTIAL.fullmatch(name) is not None
+    return name.startswith(_OWN) and name.endswith(_PARTIAL)
 
 
 def partial_name(token: str) -> str:
     """Return the name of a temporary file."""
-    return f".reconciler-{token}.partial"
+    return f"{_OWN}{token}{_PARTIAL}"

@@ -1,23 +1,26 @@
 """The keys below a folder, in the order and the pages of the API: UTF-8 byte order, prefix, marker, delimiter.
 
 Reads names and sizes, never contents. Objects are regular files; symbolic links are not followed, so that nothing
-outside the folder can be listed, and the service's own temporary files do not show.
+outside the folder can be listed, and the service's own temporary files do not show. ``page`` cuts any listing by key,
+that of uploads too.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from reconciler.service import keys
 from reconciler.service.index import Stamp
 
 MAX_KEYS: Final = 1000
+
+T = TypeVar("T")
 
 Found = Iterator[tuple[str, Stamp]]
 """Keys in order, with their files' stamps."""
@@ -34,88 +37,93 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Keys with their files' stamps, collapsed prefixes, and where the next page starts, when there is one."""
+class Page(Generic[T]):
+    """Keys with what stands under them, collapsed prefixes, and where the next page starts, when there is one."""
 
-    objects: tuple[tuple[str, Stamp], ...] = ()
+    entries: tuple[tuple[str, T], ...] = ()
     prefixes: tuple[str, ...] = ()
     next_marker: str | None = None
 
 
-def page(found: Found, query: Query) -> tuple[Page, Found]:
-    """Take one page from what ``walk`` found for the query; return it with what is left for the pages after it."""
-    objects: list[tuple[str, Stamp]] = []
+def page(found: Iterator[tuple[str, T]], query: Query) -> tuple[Page[T], Iterator[tuple[str, T]]]:
+    """Take one page from what was found for the query, in order; return it with what is left for the pages after it."""
+    if not query.delimiter:
+        entries = tuple(islice(found, query.max_keys))
+        return _page(entries, (), entries[-1][0] if entries else "", found)
+    return _grouped(found, query)
+
+
+def _grouped(found: Iterator[tuple[str, T]], query: Query) -> tuple[Page[T], Iterator[tuple[str, T]]]:
+    entries: list[tuple[str, T]] = []
     prefixes: list[str] = []
     last = ""
-    for key, stamp in found:
-        group = _group(key, query)
-        if group and (group == last or group.encode() <= query.marker.encode(errors="surrogatepass")):
+    for key, value in found:
+        end = key.find(query.delimiter, len(query.prefix))
+        group = key[: end + len(query.delimiter)] if end >= 0 else ""
+        if group and (group == last or group <= query.marker):
             continue
-        if len(objects) + len(prefixes) == query.max_keys:
-            return Page(tuple(objects), tuple(prefixes), last), chain([(key, stamp)], found)
+        if len(entries) + len(prefixes) == query.max_keys:
+            return _page(entries, prefixes, last, chain([(key, value)], found))
         last = group or key
         if group:
             prefixes.append(group)
         else:
-            objects.append((key, stamp))
-    return Page(tuple(objects), tuple(prefixes)), iter(())
+            entries.append((key, value))
+    return _page(entries, prefixes, last, iter(()))
+
+
+def _page(
+    entries: Iterable[tuple[str, T]], prefixes: Iterable[str], last: str, rest: Iterator[tuple[str, T]]
+) -> tuple[Page[T], Iterator[tuple[str, T]]]:
+    following = list(islice(rest, 1))
+    return Page(tuple(entries), tuple(prefixes), last if following else None), chain(following, rest)
 
 
 def walk(folder: Path, prefix: str = "", marker: str = "") -> Found:
-    """Find the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order."""
-    yield from _walk(
-        os.fspath(folder), "", prefix.encode(errors="surrogatepass"), marker.encode(errors="surrogatepass")
-    )
+    """Find the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order.
+
+    Texts of Unicode sort by code point, which is the same order.
+    """
+    yield from _walk(os.fspath(folder), "", prefix, marker)
 
 
-def _group(key: str, query: Query) -> str:
-    """Return the common prefix that stands for this key; empty when it stands for itself."""
-    if not query.delimiter:
-        return ""
-    end = key.find(query.delimiter, len(query.prefix))
-    return key[: end + len(query.delimiter)] if end >= 0 else ""
-
-
-def _walk(folder: str, base: str, prefix: bytes, marker: bytes) -> Found:
-    for name, entry in _entries(folder, base, prefix, marker):
+def _walk(folder: str, base: str, prefix: str, marker: str) -> Found:
+    for entry in _entries(folder, base, prefix, marker):
+        key = base + entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, name.decode(), prefix, marker)
+            yield from _walk(entry.path, f"{key}/", prefix, marker)
             continue
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # deleted since the folder was read
-        key = name.decode()
-        if stat.S_ISREG(status.st_mode) and keys.is_key(key):
+        if stat.S_ISREG(status.st_mode) and keys.fits(key):
             yield key, Stamp.of(status)
 
 
-def _entries(folder: str, base: str, prefix: bytes, marker: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
-    """Return what can hold wanted keys, by full name in byte order; the name of a folder ends in a slash."""
-    wanted = []
-    stem = base.encode()
+def _entries(folder: str, base: str, prefix: str, marker: str) -> list[os.DirEntry[str]]:
+    """Return what can hold wanted keys in the order of the keys.
+
+    Only the entries themselves are kept: a folder may have a million, which wait until their page is asked for.
+    """
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                name = stem + os.fsencode(entry.name) + (b"/" if is_folder else b"")
-                if _may_hold(name, prefix, marker, is_folder=is_folder) and _is_utf8(name):
-                    wanted.append((name, entry))
+            wanted = [entry for entry in entries if _may_hold(entry, base, prefix, marker)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(wanted, key=lambda pair: pair[0])
+    wanted.sort(key=_name)
+    return wanted
 
 
-def _may_hold(name: bytes, prefix: bytes, marker: bytes, *, is_folder: bool) -> bool:
-    if is_folder:
-        after = name > marker or marker.startswith(name)
-        return after and (name.startswith(prefix) or prefix.startswith(name))
-    return name > marker and name.startswith(prefix)
+def _name(entry: os.DirEntry[str]) -> str:
+    """Return a name as the keys below it begin: that of a folder ends in a slash."""
+    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
-def _is_utf8(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
+def _may_hold(entry: os.DirEntry[str], base: str, prefix: str, marker: str) -> bool:
+    if not keys.is_segment(entry.name):
         return False
-    return True
+    key = base + _name(entry)
+    if key.endswith("/"):
+        return (key > marker or marker.startswith(key)) and (key.startswith(prefix) or prefix.startswith(key))
+    return key > marker and key.startswith(prefix)

@@ -10,11 +10,15 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from reconciler.api.messages import PAUSE, SUBMITTED
+from reconciler.api.queues import PAUSED
 from reconciler.service.database import Database
+from reconciler.service.queue_store import QueueStore, StoredQueue
+from reconciler.service.refused import RefusedError
 
 MAX_ATTEMPTS: Final = 10
 """How often a job is begun when its worker dies each time before the first progress.
@@ -23,16 +27,17 @@ Sources are probed in the worker's own process, so a job can kill it there; late
 die of something else – a person, the machine – and then the job is not to blame.
 """
 
+MAX_SIZE: Final = 1_000_000
+"""How many jobs may wait in one queue; the documents' samples show 10,000, and accounts differ."""
+
 _UUID_EPOCH: Final = 0x01B21DD213814000
 """Hundreds of nanoseconds from 1582-10-15, where version-1 UUIDs begin, to 1970."""
 
-_QUEUE: Final = "SELECT id FROM queue WHERE bucket = :bucket"
-_NEW_QUEUE: Final = "INSERT INTO queue (id, bucket) VALUES (:id, :bucket)"
 _SUBMIT: Final = """
-    INSERT INTO job (id, bucket, queue, tag, request, priority, created_at)
-    VALUES (:id, :bucket, :queue, :tag, :request, :priority, :created_at) RETURNING *
+    INSERT INTO job (id, bucket, queue, tag, request, resolved, priority, state, created_at)
+    VALUES (:id, :bucket, :queue, :tag, :request, :resolved, :priority, :state, :created_at) RETURNING *
 """
-_FIND: Final = "SELECT * FROM job WHERE bucket = :bucket AND id IN (SELECT value FROM json_each(:ids))"
+_FIND: Final = "SELECT * FROM job WHERE id = :id AND bucket = :bucket"
 _PAGE: Final = """
     SELECT * FROM job
     WHERE bucket = :bucket AND tag = :tag
@@ -57,30 +62,49 @@ _PROGRESS: Final = "UPDATE job SET progress = :progress WHERE id = :id AND state
 _SUCCEED: Final = """
     UPDATE job SET state = 'Success', progress = 100, ended_at = :now, media_info = :media_info,
                    media_result = :media_result
-    WHERE id = :id AND state = 'Running'
+    WHERE id = :id AND state = 'Running' RETURNING *
 """
 _FAIL: Final = """
     UPDATE job SET state = 'Failed', ended_at = :now, code = :code, message = :message
-    WHERE id = :id AND state = 'Running'
+    WHERE id = :id AND state = 'Running' RETURNING *
 """
 _RELEASE: Final = """
-    UPDATE job SET state = 'Submitted', attempt = attempt - 1, started_at = NULL, progress = 0
+    UPDATE job SET state = (SELECT iif(state = 'Paused', 'Pause', 'Submitted') FROM queue WHERE id = job.queue),
+                   attempt = attempt - 1, started_at = NULL, progress = 0
     WHERE id = :id AND state = 'Running'
 """
 _GIVE_UP: Final = """
     UPDATE job SET state = 'Failed', ended_at = :now, code = 'InternalError',
                    message = 'the service died ' || attempt || ' times while it made this job; submit it again to retry'
-    WHERE state = 'Running' AND progress = 0 AND attempt >= :attempts RETURNING id
+    WHERE state = 'Running' AND progress = 0 AND attempt >= :attempts RETURNING *
 """
 _RESCUE: Final = """
-    UPDATE job SET state = 'Submitted', attempt = iif(progress = 0, attempt, 0), started_at = NULL, progress = 0
+    UPDATE job SET state = (SELECT iif(state = 'Paused', 'Pause', 'Submitted') FROM queue WHERE id = job.queue),
+                   attempt = iif(progress = 0, attempt, 0), started_at = NULL, progress = 0
     WHERE state = 'Running' RETURNING id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class StoredJob:
-    """One row. Times are seconds since 1970; XML columns are text as ``api.xml`` writes it."""
+class NewJob:
+    """One job to be: its request with one operation, as XML, and the same with its templates put in, if it has any."""
+
+    request: str
+    resolved: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one call submits: all of its jobs are stored, or none."""
+
+    bucket: str
+    tag: str
+    jobs: Sequence[NewJob]
+
+
+class StoredJob(NamedTuple):
+    """One row, in the order of its columns. Times are seconds since 1970; XML is text as ``api.xml`` writes it."""
 
     number: int
     id: str
@@ -99,6 +123,7 @@ class StoredJob:
     message: str | None
     media_info: str | None
     media_result: str | None
+    resolved: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,29 +139,31 @@ class Selection:
 
 
 class Queue:
-    """The jobs of all buckets of one service."""
+    """The jobs of all buckets of one service.
 
-    def __init__(self, database: Database) -> None:
+    ``ended`` hears of every job that succeeds or fails, in the transaction that ends it.
+    """
+
+    def __init__(self, database: Database, *, ended: Callable[[StoredJob], None] = lambda _: None) -> None:
         self._database = database
+        self._ended = ended
+        self._queues = QueueStore(database)
         # A node of our own instead of the network card's address; the multicast bit says so (RFC 9562 §6.10).
         self._node = uuid.uuid4().int & 0xFFFFFFFFFFFF | 0x010000000000
 
     # What callers of the API do.
 
-    def queue_of(self, bucket: str) -> str | None:
-        """Return the id of the bucket's queue; None before its first job."""
-        rows = self._database.rows(_QUEUE, {"bucket": bucket})
-        return rows[0]["id"] if rows else None
+    def submit(self, submissions: Iterable[Submission]) -> list[list[StoredJob] | RefusedError]:
+        """Store the jobs of each submission, or say why not; what is stored survives a power cut from here on.
 
-    def submit(self, bucket: str, tag: str, requests: Sequence[tuple[str, int]]) -> list[StoredJob]:
-        """Store one job for each request and priority, all or none; they survive a power cut from here on."""
+        One submission is refused without harm to the others: they share the transaction, and so its wait for the disk.
+        """
         with self._database.transaction(durable=True):
-            queue = self.queue_of(bucket) or self._new_queue(bucket)
-            return [self._submit(bucket, queue, tag, request, priority) for request, priority in requests]
+            return [self._submit(submission) for submission in submissions]
 
     def find(self, bucket: str, ids: Iterable[str]) -> dict[str, StoredJob]:
         """Return those of the named jobs that the bucket has, by id."""
-        rows = self._database.rows(_FIND, {"bucket": bucket, "ids": json.dumps(list(ids))})
+        rows = (row for job in ids for row in self._database.rows(_FIND, {"id": job, "bucket": bucket}))
         return {row["id"]: _job(row) for row in rows}
 
     def page(self, bucket: str, selection: Selection, *, after: int | None, limit: int) -> tuple[list[StoredJob], bool]:
@@ -179,12 +206,12 @@ class Queue:
         """Finish a running job whose object is in its place."""
         with self._database.transaction(durable=True):
             values = {"id": job, "now": _now(), "media_info": media_info, "media_result": media_result}
-            self._database.rows(_SUCCEED, values)
+            self._end(_SUCCEED, values)
 
     def fail(self, job: str, code: str, message: str) -> None:
         """Finish a running job that cannot be made."""
         with self._database.transaction(durable=True):
-            self._database.rows(_FAIL, {"id": job, "now": _now(), "code": code, "message": message})
+            self._end(_FAIL, {"id": job, "now": _now(), "code": code, "message": message})
 
     def release(self, job: str) -> None:
         """Give back a running job because the worker stops; it does not count as an attempt."""
@@ -197,31 +224,44 @@ class Queue:
         Returns the ids that wait again, and those that were begun so often that they are given up.
         """
         with self._database.transaction(durable=True):
-            given_up = self._database.rows(_GIVE_UP, {"now": _now(), "attempts": MAX_ATTEMPTS})
+            given_up = self._end(_GIVE_UP, {"now": _now(), "attempts": MAX_ATTEMPTS})
             waiting = self._database.rows(_RESCUE)
-        return [row["id"] for row in waiting], [row["id"] for row in given_up]
+        return [row["id"] for row in waiting], [job.id for job in given_up]
 
-    def _new_queue(self, bucket: str) -> str:
-        queue = f"p{uuid.uuid4().hex}"
-        self._database.rows(_NEW_QUEUE, {"id": queue, "bucket": bucket})
-        return queue
+    def _end(self, statement: str, values: Mapping[str, object]) -> list[StoredJob]:
+        """End jobs, as a part of the transaction that is under way."""
+        jobs = [_job(row) for row in self._database.rows(statement, values)]
+        for job in jobs:
+            self._ended(job)
+        return jobs
 
-    def _submit(self, bucket: str, queue: str, tag: str, request: str, priority: int) -> StoredJob:
+    def _submit(self, submission: Submission) -> list[StoredJob] | RefusedError:
+        try:
+            queue = self._queues.made(submission.bucket)
+        except RefusedError as error:
+            return error
+        if queue.waiting + len(submission.jobs) > MAX_SIZE:
+            return RefusedError("SlowDown", f"{queue.waiting} jobs wait in the queue `{queue.id}`; it holds {MAX_SIZE}")
+        return [self._insert(submission, queue, job) for job in submission.jobs]
+
+    def _insert(self, submission: Submission, queue: StoredQueue, job: NewJob) -> StoredJob:
         token = uuid.uuid1(node=self._node)
         values = {
             "id": f"j{token.hex}",
-            "bucket": bucket,
-            "queue": queue,
-            "tag": tag,
-            "request": request,
-            "priority": priority,
+            "bucket": submission.bucket,
+            "queue": queue.id,
+            "tag": submission.tag,
+            "request": job.request,
+            "resolved": job.resolved,
+            "priority": job.priority,
+            "state": PAUSE if queue.state == PAUSED else SUBMITTED,
             "created_at": (token.time - _UUID_EPOCH) // 10_000_000,  # the id tells the same time
         }
         return _job(self._database.rows(_SUBMIT, values)[0])
 
 
 def _job(row: sqlite3.Row) -> StoredJob:
-    return StoredJob(**dict(row))
+    return StoredJob(*row)
 
 
 def _now() -> int:

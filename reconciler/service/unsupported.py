@@ -29,7 +29,8 @@ class Refusal:
 def unsupported(operation: Operation) -> tuple[Refusal, ...]:
     """Return everything in an operation that cannot be rendered here, in the order of the API's nodes.
 
-    A node whose value asks for nothing (false, none, the documented default) passes.
+    A node whose value asks for nothing (false, none, the documented default) passes, and so does the id of a template:
+    what it asks for is known when the template is put in its place.
     """
     return tuple(_all(operation))
 
@@ -59,13 +60,14 @@ def cropped(video: Video) -> tuple[int, int, int, int] | None:
 
 def _all(operation: Operation) -> Iterator[Refusal]:
     yield from _sources(operation)
-    yield from _unresolved(operation)
-    if operation.transcode is not None:
+    if operation.transcode_template_id is None and operation.transcode is None:
+        yield Refusal(("transcode",), "the parameters of the output are missing")
+    if operation.transcode_template_id is None and operation.transcode is not None:
         yield from _listed(operation.transcode, _TRANSCODE)
         yield from _video(operation.transcode.video)
         yield from _audio(operation.transcode.audio)
         yield from _mixes(operation.transcode)
-    for number, _ in enumerate(operation.watermark or ()):
+    for number, _ in enumerate(() if operation.watermark_template_id else operation.watermark or ()):
         yield Refusal(("watermark", number), "watermarks are not rendered here")
     digital = operation.digital_watermark
     if digital is not None and not digital.ignore_error:
@@ -79,15 +81,6 @@ def _sources(operation: Operation) -> Iterator[Refusal]:
             if value is not None and not 1 <= value <= LARGEST_SOURCE:
                 path = ("video_synthesis", "splice_info", number, side)
                 yield Refusal(path, f"a source is scaled to 1 to {LARGEST_SOURCE} pixels, not to {value}")
-
-
-def _unresolved(operation: Operation) -> Iterator[Refusal]:
-    if operation.transcode_template_id is not None:
-        yield Refusal(("transcode_template_id",), "transcode templates are not kept here; write them as `transcode`")
-    elif operation.transcode is None:
-        yield Refusal(("transcode",), "the parameters of the output are missing")
-    if operation.watermark_template_id:
-        yield Refusal(("watermark_template_id",), "watermarks are not rendered here")
 
 
 _Check = tuple[Path, Callable[[Any], bool], str]

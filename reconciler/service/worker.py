@@ -22,10 +22,11 @@ from reconciler.api.messages import Operation
 from reconciler.errors import RenderError
 from reconciler.service import address
 from reconciler.service.bucket import Bucket, Buckets
-from reconciler.service.jobs import object_key, stored_request
+from reconciler.service.database import until_written
 from reconciler.service.queue import Queue, StoredJob
 from reconciler.service.refused import RefusedError
 from reconciler.service.render import RenderFailed
+from reconciler.service.resolution import object_key, stored_request
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ POLL_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
 """How often at most the progress of a job is written down."""
 
-_RETRY_SECONDS: Final = 1.0
+_END: Final = "the end of a job"
 
 
 class Rendered(Protocol):
@@ -147,11 +148,11 @@ class Worker:
             log.exception("job %s", job.id)
             code, message = "InternalError", f"{type(error).__name__}: {error}"
         else:
-            await _until_written(
-                lambda: self._queue.succeed(job.id, media_info=made.media_info, media_result=made.media_result)
+            await until_written(
+                lambda: self._queue.succeed(job.id, media_info=made.media_info, media_result=made.media_result), _END
             )
             return
-        await _until_written(lambda: self._queue.fail(job.id, code, message))
+        await until_written(lambda: self._queue.fail(job.id, code, message), _END)
 
     async def _make(self, job: StoredJob) -> _Made:
         """Render a job and publish the result under its key."""
@@ -168,7 +169,7 @@ class Worker:
             region=self._region,
             object_name=(key,),
             object_prefix="",
-            md5_info=(Md5Info(object_name=key, md5=info.facts.md5),),
+            md5_info=(Md5Info(object_name=key, md5=info.etag),),
         )
         return _Made(
             xml.write(rendered.media_info, "MediaInfo").decode(),
@@ -214,18 +215,6 @@ def source_key(url: str, bucket: str, region: str) -> str:
     if (where.bucket, where.half, where.region) != (bucket, "cos", region):
         raise RefusedError("AccessDenied", f"`{url}` is not in the job's bucket, `{bucket}` in `{region}`")
     return key
-
-
-async def _until_written(write: Callable[[], None]) -> None:
-    """Write the end of a job down. A disk that is full just now may have room again: the temporary file is gone."""
-    while True:
-        try:
-            write()
-        except sqlite3.OperationalError as error:
-            log.warning("the end of a job is not written down yet: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
 
 
 def _reason(error: RenderError | OSError) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import reconciler.service
 from reconciler.api.error_codes import CODES, ErrorCode, error_code
 
 
@@ -99,3 +103,16 @@ def test_retry(status: int, code: str, *, expected: bool) -> None:
 
 def test_an_unknown_code_keeps_its_name_and_status() -> None:
     assert error_code("Teapot", 418) == ErrorCode("Teapot", 418, "", retry=False)
+
+
+def test_every_code_that_the_service_says_is_in_the_table() -> None:
+    """One that is not would be answered as a failure of the service."""
+    said: set[str] = set()
+    for path in sorted(Path(reconciler.service.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RefusedError":
+                words = [part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)]
+                said.update(word for word in words if isinstance(word, str))
+    assert {"NoSuchKey", "InvalidArgument", "MalformedXML"} <= said
+    assert said - CODES.keys() == set()
+    assert all(CODES[code].status >= 400 for code in said)

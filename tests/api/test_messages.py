@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from reconciler.api import media, messages, objects, transcode, watermark, xml
+from reconciler.api import account, media, messages, objects, queues, templates, transcode, watermark, xml
 from reconciler.api.messages import (
+    Callback,
     CallBackKafkaConfig,
     CallBackMqConfig,
     Job,
@@ -139,6 +140,10 @@ CASES: dict[type[Node], tuple[str, dict[str, Any]]] = {
             "non_exist_job_ids": ["j3", "j4"],
             "next_token": "2",
         },
+    ),
+    Callback: (
+        "<EventName>TaskFinish</EventName><JobsDetail><JobId>j1</JobId><State>Failed</State></JobsDetail>",
+        {"event_name": "TaskFinish", "jobs_detail": [{"job_id": "j1", "state": "Failed"}]},
     ),
 }
 
@@ -297,7 +302,7 @@ def test_states() -> None:
 
 
 def test_every_node_class_of_the_package_is_in_a_table() -> None:
-    modules = (messages, transcode, watermark, media, objects)
+    modules = (account, messages, transcode, watermark, media, objects, queues, templates)
     classes = {
         name
         for module in modules

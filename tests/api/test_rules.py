@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.api import rules, shape
+from reconciler.api import rules, shape, xml
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.rules import (
     check_object,
+    check_received,
     check_request,
     expand_object,
     wire_message,
@@ -397,14 +398,14 @@ def test_request(changes: Keys, expected: list[str]) -> None:
     assert told(check_request(request)) == expected
 
 
-def test_a_complete_request_says_where_the_result_goes() -> None:
+def test_a_received_request_says_where_the_result_goes() -> None:
     request = JobRequest.model_validate({"operation": [GOOD]})
-    assert told(check_request(request, complete=True)) == [
+    assert told(check_received(request)) == [
         "operation.0.output.region: `region` is missing: it says where the result is stored",
         "operation.0.output.bucket: `bucket` is missing: it says where the result is stored",
     ]
     place = changed(changed(GOOD, "output.region", "ap-chongqing"), "output.bucket", "b-1")
-    assert check_request(JobRequest.model_validate({"operation": [place]}), complete=True) == ()
+    assert check_received(JobRequest.model_validate({"operation": [place]})) == ()
 
 
 @pytest.mark.parametrize(
@@ -493,3 +494,13 @@ def test_whatever_is_checked_every_violation_points_at_a_node(
         assert violation.message
         tags = shape.tag_path(Operation, violation.path)
         assert tags.replace("[", ".").replace("]", "").count(".") == len(violation.path) - 1
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case for case in REQUESTS if "operation" not in case[0]])
+def test_what_was_received_obeys_the_same_rules_but_for_what_xml_cannot_hold(
+    changes: Keys, expected: list[str]
+) -> None:
+    place = changed(changed(GOOD, "output.region", "ap-chongqing"), "output.bucket", "b-1")
+    sent = xml.write(JobRequest.model_validate({"operation": [place], **changes}, extra="forbid"), "Request")
+    found = told(check_received(xml.read(JobRequest, sent, "Request")))
+    assert found == [line for line in expected if "reads as absent" not in line]

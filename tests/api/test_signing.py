@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
@@ -303,6 +305,88 @@ def test_repeated_parameters_are_signed_by_value() -> None:
     assert code(checked(vector, value, query=repeated("a", "c"))) == "SignatureDoesNotMatch"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("q-header-list=content-length;content-type;host", "q-header-list=content-length;content-type;host;x", 403),
+        ("q-header-list=content-length;content-type;host", "q-header-list=content-length;host", 403),
+        ("q-header-list=content-length;content-type;host", "q-header-list=", 403),
+        ("q-url-param-list=", "q-url-param-list=tag", 403),
+        ("content-length;content-type;host", "host;content-type;content-length", 200),
+        ("content-length;content-type;host", "Content-Length;content-type;HOST", 200),
+        ("content-length;content-type;host", ";content-length;;content-type;host;", 200),
+        ("content-length;content-type;host", "content-length;content-type;host;host", 200),
+    ],
+)
+def test_lists_of_names(old: str, new: str, expected: int) -> None:
+    """What is named must have been sent and signed; in which order, case and how often it is named does not matter."""
+    verdict = checked(V3, signed(V3).replace(old, new))
+    assert verdict == Accepted(EXAMPLE.secret_id) if expected == 200 else code(verdict) == "SignatureDoesNotMatch"
+
+
+def test_a_signature_may_name_nothing() -> None:
+    value = sign(EXAMPLE, method="POST", path="/jobs", start=START, end=END)
+    assert "q-header-list=&q-url-param-list=&" in value
+    assert checked(V3, value) == Accepted(EXAMPLE.secret_id)
+
+
+@pytest.mark.parametrize(
+    ("received", "encoded"), [("演示", "%E6%BC%94%E7%A4%BA"), (b"a\xffb".decode(errors="surrogateescape"), "a%FFb")]
+)
+def test_headers_are_signed_as_the_bytes_that_are_sent(received: str, encoded: str) -> None:
+    """The signature is made by hand here: of UTF-8, and of bytes that are none and arrive as surrogates."""
+    http_string = f"get\n/a\n\nx-cos-meta-a={encoded}\n"
+    to_sign = f"sha1\n{START};{END}\n{hashlib.sha1(http_string.encode()).hexdigest()}\n"
+    sign_key = hmac.new(EXAMPLE.secret_key.encode(), f"{START};{END}".encode(), "sha1").hexdigest()
+    signature = hmac.new(sign_key.encode(), to_sign.encode(), "sha1").hexdigest()
+    vector = Vector(signature, "GET", "/a", {"x-cos-meta-a": received})
+    assert signed(vector).endswith(signature)
+    assert checked(vector, signed(vector)) == Accepted(EXAMPLE.secret_id)
+
+
+@pytest.mark.parametrize("sign_time", ["1700000000;1700000100", "1700000100;1700003660", "1700000100;1700000100"])
+def test_the_sign_time_may_be_a_part_of_the_key_time(sign_time: str) -> None:
+    value = signed(V3).replace(f"q-sign-time={START};{END}", f"q-sign-time={sign_time}")
+    start, end = map(int, sign_time.split(";"))
+    assert checked(V3, value, now=start) == Accepted(EXAMPLE.secret_id)
+    assert checked(V3, value, now=end) == Accepted(EXAMPLE.secret_id)
+    assert checked(V3, value, now=end + 1) == Refused("AccessDenied", "Request has expired")
+
+
+@pytest.mark.parametrize("authorization", ["", "  "])
+def test_an_empty_header_leaves_the_query_to_be_looked_at(authorization: str) -> None:
+    query = presign(EXAMPLE, method="GET", path="/a", start=START, end=END)
+    vector = Vector("", "GET", "/a", {})
+    assert checked(vector, authorization, query=parse_qsl(query, keep_blank_values=True)) == Accepted(EXAMPLE.secret_id)
+
+
+def test_a_header_beats_the_query() -> None:
+    query = parse_qsl(presign(EXAMPLE, method="POST", path="/jobs", start=START, end=END), keep_blank_values=True)
+    assert checked(V3, query=query) == Accepted(EXAMPLE.secret_id)
+    assert code(checked(V3, signed(replace(V3, path="/other")), query=query)) == "SignatureDoesNotMatch"
+
+
+def test_an_unknown_id_is_as_much_work_as_a_wrong_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who guesses ids learns them from the code, as the documents want it, not sooner from the time."""
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+
+    def compare(expected: bytes, received: bytes) -> bool:
+        compared.append(received)
+        return real(expected, received)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    wrong = signed(V3)[:-40] + "0" * 40
+    assert code(checked(V3, wrong)) == "SignatureDoesNotMatch"
+    assert code(checked(V3, wrong, known=[])) == "InvalidAccessKeyId"
+    assert compared == [b"0" * 40] * 2
+
+
+def test_nobody_signs_with_an_empty_key() -> None:
+    nobody = Vector("", "GET", "/", {}, credentials=Credentials("", ""))
+    assert code(checked(nobody, signed(nobody))) == "InvalidAccessKeyId"
+
+
 def test_another_key_does_not_match() -> None:
     assert code(checked(V3, signed(V3), known=[replace(EXAMPLE, secret_key="other")])) == "SignatureDoesNotMatch"
 
@@ -383,6 +467,17 @@ def test_a_malformed_signature_is_refused(authorization: str, message: str) -> N
 def test_the_token_may_come_in_either_header(name: str) -> None:
     vector = replace(V3, headers={**V3.headers, name: "TOKEN"})
     assert checked(vector, signed(vector), known=[replace(EXAMPLE, token="TOKEN")]) == Accepted(EXAMPLE.secret_id)
+
+
+@pytest.mark.parametrize("name", ["x-cos-security-token", "X-CI-Security-Token"])
+def test_the_token_may_come_in_the_query(name: str) -> None:
+    vector = replace(V3, query={name: "TOKEN"})
+    assert checked(vector, signed(vector), known=[replace(EXAMPLE, token="TOKEN")]) == Accepted(EXAMPLE.secret_id)
+
+
+def test_a_token_that_nobody_asked_for_is_let_be() -> None:
+    vector = replace(V3, headers={**V3.headers, "x-cos-security-token": "TOKEN"})
+    assert checked(vector, signed(vector)) == Accepted(EXAMPLE.secret_id)
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-cos-security-token": "OTHER"}])

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reconciler.client import Client, Endpoints
+from reconciler.client import Client
+from reconciler.endpoints import Endpoints
 from reconciler.service import Service
 from tests.service.media import Films
 
@@ -230,6 +232,29 @@ def test_the_same_over_a_socket(project: Path) -> None:
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=20)
+
+
+def test_callbacks_are_waited_for_instead_of_polling(project: Path) -> None:
+    """Both sides for real. A callback is forgotten by the service only when it was taken."""
+    flags = ("--port", "0", "--allow-private-callbacks")
+    with start(project, "serve", *flags) as server:
+        try:
+            assert server.stderr is not None
+            address = next(line for line in server.stderr if line.startswith("Serving ")).split(" on ")[1].split(";")[0]
+            away = project / "away"
+            (away / "manifests").mkdir(parents=True)
+            (away / "reconciler.yaml").write_text(SETTINGS.replace("embedded", address))
+            (away / "manifests" / "a.yaml").write_text(MANIFEST)
+            words = ("--target", 'video["a"]', "--callback-listen", "127.0.0.1:0")
+            status, out, err = run(away, "apply", "--yes", *words)
+            assert (status, out.splitlines()[-1]) == (0, "Apply: 1 created, 0 replaced, 0 deleted."), err
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=20)
+    database = sqlite3.connect(project / ".reconciler" / "service.sqlite")
+    assert database.execute("SELECT job, error FROM delivery").fetchall() == []
+    database.close()
+    assert b"127.0.0.1" not in b"".join(path.read_bytes() for path in away.glob("reconciler.lock"))
 
 
 def test_secrets_of_the_environment_are_found_nowhere(project: Path) -> None:

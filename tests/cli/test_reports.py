@@ -28,6 +28,7 @@ def play(report: Report) -> None:
     report.begun("c", "j3")
     report.leaving("c", "j3")
     report.gone("d", "delete")
+    report.template("transcode_template.hd", "update")
     report.note("looking for a job")
     report.close()
 
@@ -42,9 +43,12 @@ def test_for_logs_each_finished_output_is_one_line(capsys: pytest.CaptureFixture
         "failed    b: InvalidSource: not a video",
         "left      c: the next apply picks up its job j3",
         "deleted   d",
+        "updated   transcode_template.hd",
         "looking for a job",
     ]
-    assert reports.outcome_line(report) == "Apply: 1 created, 0 replaced, 1 deleted, 1 left running, 1 failed."
+    assert reports.outcome_line(report) == (
+        "Apply: 1 created, 0 replaced, 1 deleted, 1 left running, 1 failed.\nTemplates: 1 updated."
+    )
 
 
 def test_quiet_says_only_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,12 +60,12 @@ def test_for_programs_each_event_is_one_line_and_the_first_names_the_format(caps
     play(reports.JsonReport())
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0] == {"type": "version", "format": "reconciler.apply/1"}
-    kinds = "version begun progress progress finished begun failed begun left gone note summary"
+    kinds = "version begun progress progress finished begun failed begun left gone template note summary"
     assert [event["type"] for event in events] == kinds.split()
     finished = events[4]
     assert (finished["address"], finished["action"], finished["object"]) == ("a", "create", "out/a.mp4")
     assert "request" not in finished
-    assert events[-1] == {"type": "summary", "done": {"create": 1, "delete": 1}, "failed": 1, "left": 1}
+    assert events[-1] == {"type": "summary", "done": {"create": 1, "delete": 1}, "failed": 1, "left": 1, "templates": {"update": 1}}
 
 
 def test_for_terminals_bars_stand_below_the_finished_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from tests.service.media import Films
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 CHANGING = (
     (r"\bj[0-9a-f]{32}\b", "<job>"),
+    (r"\bt1[0-9a-f]{32}\b", "<template>"),
     (r"\b[0-9a-f]{32}\b", "<etag>"),
     (r"\b1:[0-9a-f]{40}\b", "<fingerprint>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:?\d\d|Z)", "<time>"),

@@ -9,6 +9,7 @@ from reconciler.changes import Change
 from reconciler.cli import views
 from reconciler.diagnostics import Diagnostic, Position
 from reconciler.plan import Action, Kind, Plan
+from reconciler.plan_templates import TemplateAction, TemplateKind
 
 
 def plain(text: str) -> str:
@@ -121,3 +122,54 @@ def test_lengths_of_time(seconds: float | None, text: str) -> None:
 
 def test_a_table_is_aligned() -> None:
     assert plain(views.table(("A", "LONGER"), [("aaaa", "b"), ("c", "d")])) == "A     LONGER\naaaa  b\nc     d"
+
+
+def template(kind: TemplateKind, *changes: Change, reason: str = "why") -> TemplateAction:
+    return TemplateAction("transcode_template.hd", kind, reason, "Transcode", "hd", changes=changes)
+
+
+CREATED, UPDATED = template("create"), template("update", Change("video.fps", 25, 30), reason="video.fps: 25 → 30")
+DRIFTED = template("update", Change("video.fps", 25, 30), Change("video.width", None, 2), reason="changed outside")
+
+
+def test_templates_come_first_and_are_counted_on_a_line_of_their_own() -> None:
+    plan = Plan((action("create"),), templates=(CREATED, UPDATED, DRIFTED, template("none")))
+    assert plain(views.plan_text(plan)).splitlines() == [
+        "  + create   transcode_template.hd  Transcode template  why",
+        "  ~ update   transcode_template.hd  Transcode template  video.fps: 25 → 30",
+        "  ~ update   transcode_template.hd  Transcode template  changed outside",
+        "             video.fps: 25 → 30",
+        "             video.width: absent → 2",
+        "  + create   a                      out/a.mp4           why create",
+        "",
+        "Plan: 1 to create, 0 to replace, 0 to delete.",
+        "Templates: 1 to create, 2 to update.",
+    ]
+    assert views.plan_markdown(plan).splitlines()[:2] == [
+        "**Plan: 1 to create, 0 to replace, 0 to delete.**  ",
+        "**Templates: 1 to create, 2 to update.**",
+    ]
+    assert "| create | `transcode_template.hd` | Transcode template | why |" in views.plan_markdown(plan)
+
+
+def test_templates_alone_are_no_empty_plan() -> None:
+    assert views.summary_line(Plan((), templates=(template("conflict"),))) == (
+        "Plan: 0 to create, 0 to replace, 0 to delete.\nTemplates: 1 in conflict."
+    )
+    assert views.summary_line(Plan((), templates=(template("none"),))) == "No changes. 0 outputs are up to date."
+
+
+def test_the_document_of_a_plan_has_its_templates() -> None:
+    plan = Plan((), templates=(UPDATED, template("none")))
+    assert views.plan_data(plan)["templates"] == [
+        {
+            "address": "transcode_template.hd",
+            "action": "update",
+            "reason": "video.fps: 25 → 30",
+            "tag": "Transcode",
+            "name": "hd",
+            "id": None,
+            "changes": [{"path": "video.fps", "before": 25, "after": 30}],
+        }
+    ]
+    assert [one["action"] for one in views.plan_data(plan, everything=True)["templates"]] == ["update", "none"]

@@ -9,6 +9,8 @@ CASES = {
     "demo-1250000000.cos.ap-chongqing.myqcloud.com:8787": Address("demo-1250000000", "cos", "ap-chongqing"),
     "Demo-1250000000.COS.ap-chongqing.tencentcos.cn": Address("demo-1250000000", "cos", "ap-chongqing"),
     "ci.ap-chongqing.myqcloud.com": Address(None, "ci", "ap-chongqing"),
+    "cos.ap-chongqing.myqcloud.com": Address(None, "cos", "ap-chongqing"),
+    "service.cos.myqcloud.com:8787": Address(None, "cos"),
     "demo-1250000000.localhost:8787": Address("demo-1250000000"),
     "demo-1250000000.ci.localhost:8787": Address("demo-1250000000", "ci"),
     "127.0.0.1:8787": Address(),

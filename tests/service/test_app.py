@@ -129,7 +129,7 @@ def test_what_nobody_foresaw_is_answered_and_logged(
 
 
 def test_trouble_with_the_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: Any) -> None:
+    async def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Bucket, "put", full)
@@ -268,7 +268,9 @@ def test_a_submission_through_a_bare_address_is_a_job_of_the_default_bucket(tmp_
 def test_the_same_application_is_served_on_a_socket_also_to_clients_that_take_it_for_a_proxy(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path) as inside:
-            config = uvicorn.Config(inside.service.app, port=0, log_level="error", server_header=False)
+            config = uvicorn.Config(
+                inside.service.app, port=0, log_level="error", server_header=False, date_header=False
+            )
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             async with httpx.AsyncClient(proxy=f"http://127.0.0.1:{listener.getsockname()[1]}") as http:

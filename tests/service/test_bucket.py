@@ -10,9 +10,10 @@ from typing import BinaryIO
 import pytest
 
 from reconciler.service import bucket as module
-from reconciler.service.bucket import Bucket, Buckets, Digest, ObjectInfo, Upload
+from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.database import Database
-from reconciler.service.index import Facts, ObjectIndex, Stamp
+from reconciler.service.digest import Digest, Expected
+from reconciler.service.index import NO_ATTRIBUTES, Attributes, ObjectIndex, ObjectInfo
 from reconciler.service.listing import Query
 from reconciler.service.refused import RefusedError
 
@@ -43,8 +44,8 @@ async def body(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def put(bucket: Bucket, key: str, content: bytes = b"content", upload: Upload | None = None) -> ObjectInfo:
-    return asyncio.run(bucket.put(key, body(content), upload or Upload()))
+def put(bucket: Bucket, key: str, content: bytes = b"content", attributes: Attributes = NO_ATTRIBUTES) -> ObjectInfo:
+    return asyncio.run(bucket.put(key, body(content), Expected(), attributes))
 
 
 def names(folder: Path) -> list[str]:
@@ -57,9 +58,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = module._digest_file
 
-    def counted(file: BinaryIO) -> tuple[Stamp, Facts]:
+    def counted(file: BinaryIO, key: str) -> ObjectInfo:
         seen.append(Path(file.name).name)
-        return original(file)
+        return original(file, key)
 
     monkeypatch.setattr(module, "_digest_file", counted)
     return seen
@@ -88,11 +89,11 @@ def test_what_was_put_is_not_read_for_its_digest(bucket: Bucket, reads: list[str
 
 
 def test_a_file_put_in_the_place_of_an_object_is_another_object(bucket: Bucket, folder: Path) -> None:
-    put(bucket, "a", upload=Upload(content_type="video/x-own", headers={"x-cos-meta-a": "b"}))
+    put(bucket, "a", attributes=Attributes("video/x-own", {"x-cos-meta-a": "b"}))
     (folder / "a").unlink()
     (folder / "a").write_bytes(b"dropped")
     found = asyncio.run(bucket.head("a"))
-    assert (found.etag, found.facts.headers) == (hashlib.md5(b"dropped").hexdigest(), {})
+    assert (found.etag, found.facts.attributes.headers) == (hashlib.md5(b"dropped").hexdigest(), {})
     assert found.content_type == "application/octet-stream"
 
 
@@ -113,7 +114,7 @@ def test_nothing_is_seen_of_an_upload_before_it_is_complete(bucket: Bucket, fold
             page = await bucket.page(Query())
             seen.append([info.key for info in page.objects])
 
-    asyncio.run(bucket.put("in/a", watched(), Upload()))
+    asyncio.run(bucket.put("in/a", watched(), Expected(), NO_ATTRIBUTES))
     assert seen == [[], []]
     assert names(folder) == ["in", "in/a"]
 
@@ -127,7 +128,7 @@ def test_a_broken_upload_leaves_the_folder_as_it_was(bucket: Bucket, folder: Pat
     if existed:
         (folder / "in").mkdir()
     with pytest.raises(RefusedError, match="gone"):
-        asyncio.run(bucket.put("in/a", broken(), Upload()))
+        asyncio.run(bucket.put("in/a", broken(), Expected(), NO_ATTRIBUTES))
     assert names(folder) == (["in"] if existed else [])
     assert bucket._index.partials() == []
 

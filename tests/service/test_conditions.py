@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.service.conditions import byte_range, http_date, not_modified
+from reconciler.service.conditions import byte_range, check_source, not_modified
+from reconciler.service.dates import http_date
 from reconciler.service.refused import RefusedError
 
 ETAG = "5eb63bbbe01eeed093cb22bb8f5acdc3"
@@ -28,7 +29,7 @@ RANGES: dict[str, range | None] = {
 
 @pytest.mark.parametrize("header", RANGES)
 def test_ranges(header: str) -> None:
-    assert byte_range({"range": header}, ETAG, 10) == RANGES[header]
+    assert byte_range({"range": header}, ETAG, NOW, 10) == RANGES[header]
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,23 @@ def test_ranges(header: str) -> None:
 )
 def test_a_range_without_bytes_is_refused(header: str, size: int) -> None:
     with pytest.raises(RefusedError, match=f"InvalidRange: the object has {size} bytes"):
-        byte_range({"range": header}, ETAG, size)
+        byte_range({"range": header}, ETAG, NOW, size)
 
 
-@pytest.mark.parametrize(("tag", "kept"), [(f'"{ETAG}"', True), ('"other"', False)])
-def test_a_range_of_another_content_is_the_whole_object(tag: str, kept: bool) -> None:
-    assert (byte_range({"range": "bytes=0-1", "if-range": tag}, ETAG, 10) is not None) == kept
+@pytest.mark.parametrize(
+    ("validator", "kept"),
+    [
+        (f'"{ETAG}"', True),
+        ('"other"', False),
+        (f'W/"{ETAG}"', False),
+        (http_date(NOW), True),
+        (EARLIER, False),
+        (LATER, False),
+        ("", False),
+    ],
+)
+def test_a_range_of_another_content_is_the_whole_object(validator: str, kept: bool) -> None:
+    assert (byte_range({"range": "bytes=0-1", "if-range": validator}, ETAG, NOW, 10) is not None) == kept
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,7 @@ def test_not_modified(headers: dict[str, str], answer: bool) -> None:
     ("headers", "reason"),
     [
         ({"if-match": '"other"'}, "If-Match: the object has another ETag"),
+        ({"if-match": f'W/"{ETAG}"'}, "If-Match: the object has another ETag"),
         ({"if-match": '"other"', "if-none-match": f'"{ETAG}"'}, "If-Match"),
         ({"if-unmodified-since": EARLIER}, "If-Unmodified-Since: the object was modified later"),
     ],
@@ -79,3 +92,30 @@ def test_a_precondition_that_does_not_hold_is_refused(headers: dict[str, str], r
     with pytest.raises(RefusedError, match=reason) as caught:
         not_modified(headers, ETAG, NOW)
     assert caught.value.code == "PreconditionFailed"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "holds"),
+    [
+        ({}, True),
+        ({"match": f'"{ETAG}"'}, True),
+        ({"match": '"other"'}, False),
+        ({"none-match": '"other"'}, True),
+        ({"none-match": f'"{ETAG}"'}, False),
+        ({"modified-since": EARLIER}, True),
+        ({"modified-since": LATER}, False),
+        ({"unmodified-since": LATER}, True),
+        ({"unmodified-since": EARLIER}, False),
+        ({"match": f'"{ETAG}"', "unmodified-since": EARLIER}, True),
+        ({"none-match": '"other"', "modified-since": LATER}, True),
+    ],
+)
+def test_conditions_on_the_source_of_a_copy(conditions: dict[str, str], holds: bool) -> None:
+    headers = {f"x-cos-copy-source-if-{name}": value for name, value in conditions.items()}
+    if holds:
+        check_source({**headers, "if-match": '"of the call itself, which has no meaning"'}, ETAG, NOW)
+        return
+    with pytest.raises(RefusedError, match="x-cos-copy-source-If-") as caught:
+        check_source(headers, ETAG, NOW)
+    assert caught.value.code == "PreconditionFailed"
+    assert any(name in caught.value.message.lower() for name in headers)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.service.database import SCHEMA_VERSION, Database
+
+OLD_SCHEMA = Path(__file__).with_name("schema_1.sql")
 
 
 def versioned(path: Path, version: int) -> Path:
@@ -96,3 +99,60 @@ def test_on_a_read_only_disk_it_is_read_without_files_beside_it(
     assert database.rows("SELECT count(*) FROM job")[0][0] == 0
     assert sorted(tmp_path.iterdir()) == before
     database.close()
+
+
+# Databases of older versions.
+
+
+def tables(database: Database) -> dict[str, str]:
+    """Return everything that a schema makes, by its name, without its comments and spaces."""
+    rows = database.rows("SELECT name, sql FROM sqlite_master")
+    return {row["name"]: " ".join(re.sub(r"--.*", "", row["sql"] or "").split()) for row in rows}
+
+
+def columns(database: Database) -> dict[str, list[str]]:
+    names = [row["name"] for row in database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: [row["name"] for row in database.rows(f"PRAGMA table_info({name})")] for name in names}
+
+
+@pytest.mark.parametrize("opened", [Database.create, Database.existing])
+def test_a_database_of_version_1_becomes_one_of_today(
+    tmp_path: Path, opened: Callable[[Path], Database | None]
+) -> None:
+    path = tmp_path / "service.sqlite"
+    queue = "p" + "0" * 32
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(f"{OLD_SCHEMA.read_text()} PRAGMA user_version = 1;")
+    old.execute("INSERT INTO queue VALUES (?, 'b-1')", (queue,))
+    insert = "INSERT INTO job (id, bucket, queue, tag, request, created_at) VALUES (?, 'b-1', ?, 'V', '<Request/>', 7)"
+    old.executemany(insert, [(f"j{number:032}", queue) for number in range(3)])
+    old.execute("UPDATE job SET state = 'Cancel', ended_at = 8 WHERE number = 2")
+    old.close()
+    upgraded, today = opened(path), Database.in_memory()
+    assert upgraded is not None
+    assert columns(upgraded) == columns(today)
+    assert tables(upgraded).keys() == tables(today).keys()
+    for name, text in tables(upgraded).items():
+        if text.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX", "CREATE TRIGGER")):
+            assert text == tables(today)[name]
+    assert [tuple(row) for row in upgraded.rows("SELECT id, state, waiting, closed_at FROM queue")] == [
+        (queue, "Active", 2, None)
+    ]
+    assert [row["state"] for row in upgraded.rows("SELECT state FROM job")] == ["Submitted", "Cancel", "Submitted"]
+    upgraded.rows("UPDATE job SET state = 'Cancel', ended_at = 9 WHERE number = 1")
+    assert upgraded.rows("SELECT waiting FROM queue")[0]["waiting"] == 1
+    assert upgraded.rows("PRAGMA foreign_key_check") == []
+    upgraded.close()
+    today.close()
+
+
+def test_a_database_of_version_1_on_a_read_only_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "service.sqlite"
+    old = sqlite3.connect(path)
+    old.executescript(f"{OLD_SCHEMA.read_text()} PRAGMA user_version = 1;")
+    old.close()
+    monkeypatch.setattr("reconciler.service.database.os.access", lambda *_: False)
+    with pytest.raises(ReconcilerError, match="written by an older version of this program and is read-only"):
+        Database.existing(path)

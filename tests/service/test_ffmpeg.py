@@ -703,6 +703,16 @@ def test_a_program_that_is_not_ffmpeg(tmp_path: Path, text: str, message: str) -
         _ = found.version
 
 
+def test_the_packages_own_ffmpeg_has_every_encoder() -> None:
+    assert locate({"PATH": "/nowhere"}).lacking() == []
+
+
+def test_encoders_that_another_ffmpeg_does_not_have(tmp_path: Path) -> None:
+    said = "echo ' V....D libx264   H.264'; echo ' V....D libx265rgb  no'; echo ' A....D aac   AAC'"
+    found = locate({"RECONCILER_FFMPEG": str(program(tmp_path / "other", said))})
+    assert found.lacking() == ["libx265", "libmp3lame"]
+
+
 def test_an_ffmpeg_that_cannot_be_started(films: Films, tmp_path: Path, target: Path) -> None:
     gone = FFmpeg(str(tmp_path / "gone"))
     with pytest.raises(RenderError, match=r"^FFmpeg could not be started"):

@@ -84,10 +84,10 @@ def sent(response: Response, *, without_body: bool = False) -> tuple[dict[bytes,
 
 
 def test_an_answer_announces_its_length() -> None:
-    assert sent(Response(body=b"abc")) == ({b"server": b"s", b"content-length": b"3"}, b"abc")
-    assert sent(Response(body=b"abc"), without_body=True) == ({b"server": b"s", b"content-length": b"3"}, b"")
-    assert sent(Response(length=7)) == ({b"server": b"s", b"content-length": b"7"}, b"")
-    assert sent(Response(204)) == ({b"server": b"s"}, b"")
+    assert sent(Response(body=b"abc")) == ({b"Server": b"s", b"Content-Length": b"3"}, b"abc")
+    assert sent(Response(body=b"abc"), without_body=True) == ({b"Server": b"s", b"Content-Length": b"3"}, b"")
+    assert sent(Response(length=7)) == ({b"Server": b"s", b"Content-Length": b"7"}, b"")
+    assert sent(Response(204)) == ({b"Server": b"s"}, b"")
 
 
 def test_a_stream_is_closed_when_the_caller_goes_away() -> None:

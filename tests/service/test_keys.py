@@ -41,3 +41,11 @@ def test_keys_that_can_be(key: str) -> None:
 def test_the_names_of_temporary_files_are_known_again() -> None:
     assert keys.is_partial(keys.partial_name("j0"))
     assert not keys.is_key(keys.partial_name("j0"))
+
+
+@pytest.mark.parametrize(
+    ("name", "can"),
+    [("a", True), (".reconciler-x", True), (".reconciler-x.partial", False), ("a\x01", False), ("a\udcff", False)],
+)
+def test_names_of_files_that_can_be_segments(name: str, can: bool) -> None:
+    assert keys.is_segment(name) == can

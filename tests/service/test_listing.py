@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.service import listing
+from reconciler.service.index import Stamp
 from reconciler.service.listing import Query
 
 
@@ -18,12 +19,12 @@ def folder(path: Path, *keys: str) -> Path:
     return path
 
 
-def page(path: Path, query: Query) -> listing.Page:
+def page(path: Path, query: Query) -> listing.Page[Stamp]:
     return listing.page(listing.walk(path, query.prefix, query.marker), query)[0]
 
 
-def names(page: listing.Page) -> list[str]:
-    return [key for key, _ in page.objects]
+def names(page: listing.Page[Stamp]) -> list[str]:
+    return [key for key, _ in page.entries]
 
 
 def test_keys_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_pages_joined_are_the_whole_listing(
             one, rest = listing.page(rest if resumed else listing.walk(path, prefix, marker), query)
             got_keys += names(one)
             got_prefixes += one.prefixes
-            assert len(one.objects) + len(one.prefixes) <= size
+            assert len(one.entries) + len(one.prefixes) <= size
             if one.next_marker is None:
                 break
             marker = one.next_marker

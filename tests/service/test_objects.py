@@ -3,18 +3,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.api import xml
-from reconciler.api.objects import ListBucketResult
-from reconciler.service.conditions import http_date
+from reconciler.service.dates import http_date
 from tests.service.harness import BUCKET, COS, Caller, drop, error, lasting, running
+from tests.service.uploading import MIB, begin
 
 VECTORS = {  # reference/cos-objects.md §3
     b"": "0",
@@ -235,19 +237,25 @@ def test_keys_that_cannot_be_stored(tmp_path: Path, key: str, status: int, code:
 @pytest.mark.parametrize(
     ("method", "target", "headers", "status", "code"),
     [
-        ("GET", "/?uploads", {}, 501, "NotImplemented"),
-        ("POST", "/a?uploads=", {}, 501, "NotImplemented"),
-        ("PUT", "/a?partNumber=1&uploadId=u", {}, 501, "NotImplemented"),
-        ("PUT", "/a", {"x-cos-copy-source": "b"}, 501, "NotImplemented"),
-        ("POST", "/?delete=", {}, 501, "NotImplemented"),
         ("GET", "/a?acl", {}, 501, "NotImplemented"),
         ("PUT", "/", {}, 501, "NotImplemented"),
         ("DELETE", "/", {}, 501, "NotImplemented"),
+        ("POST", "/a", {}, 501, "NotImplemented"),
+        ("POST", "/a?append&position=0", {}, 501, "NotImplemented"),
+        ("POST", "/a?restore", {}, 501, "NotImplemented"),
+        ("GET", "/?versions", {}, 501, "NotImplemented"),
+        ("PUT", "/a?symlink=", {}, 501, "NotImplemented"),
+        ("PUT", "/a?live=x", {}, 501, "NotImplemented"),
+        ("PUT", "/b", {"Pic-Operations": "{}"}, 501, "NotImplemented"),
+        ("GET", "/a?imageMogr2/thumbnail/100x", {}, 501, "NotImplemented"),
         ("PATCH", "/a", {}, 405, "MethodNotAllowed"),
-        ("GET", "/?max-keys=0", {}, 400, "InvalidArgument"),
-        ("GET", "/?max-keys=-1", {}, 400, "InvalidArgument"),
-        ("GET", "/?max-keys=many", {}, 400, "InvalidArgument"),
-        ("GET", "/?encoding-type=base64", {}, 400, "InvalidArgument"),
+        ("OPTIONS", "/a", {}, 405, "MethodNotAllowed"),
+        ("PUT", "/?delete", {}, 405, "MethodNotAllowed"),
+        ("POST", "/a?delete", {}, 405, "MethodNotAllowed"),
+        ("GET", "/a?versionId=MTg0", {}, 404, "NoSuchVersion"),
+        ("DELETE", "/a?versionId=MTg0", {}, 404, "NoSuchVersion"),
+        ("GET", "/a?x-cos-traffic-limit=1", {}, 400, "InvalidArgument"),
+        ("GET", "/a", {"x-cos-traffic-limit": "many"}, 400, "InvalidArgument"),
         ("GET", "/a?response-content-type=a%0Ab", {}, 400, "InvalidArgument"),
     ],
 )
@@ -264,64 +272,161 @@ def test_calls_that_are_refused(
     asyncio.run(main())
 
 
-# Listing.
+def test_what_sdks_and_signatures_send_without_a_value_selects_no_other_call(tmp_path: Path) -> None:
+    names = "prefix delimiter marker max-keys encoding-type q-url-param-list x-cos-security-token sign response-expires"
 
-
-async def listing(caller: Caller, **parameters: str) -> ListBucketResult:
-    reply = await caller.http.get(f"{COS}/", params={k.replace("_", "-"): v for k, v in parameters.items()})
-    assert reply.headers["x-cos-bucket-region"] == "ap-chongqing"
-    return xml.read(ListBucketResult, reply.content, "ListBucketResult")
-
-
-def test_a_listing_has_what_the_document_shows(tmp_path: Path) -> None:
     async def main() -> None:
         async with running(tmp_path) as caller:
-            for key in ("in/a/x", "in/b.mp4", "in/c&d.mp4"):
-                await caller.put(key, b"hello world")
-            found = await listing(caller, prefix="in/", delimiter="/", max_keys="2", encoding_type="url")
-            assert (found.name, found.encoding_type, found.prefix, found.delimiter) == (BUCKET, "url", "in%2F", "%2F")
-            assert (found.is_truncated, found.next_marker, found.max_keys) == (True, "in%2Fb.mp4", 2)
-            assert [prefix.prefix for prefix in found.common_prefixes or ()] == ["in%2Fa%2F"]
-            (content,) = found.contents or ()
-            assert (content.key, content.size, content.storage_class) == ("in%2Fb.mp4", 11, "STANDARD")
-            assert content.e_tag == '"5eb63bbbe01eeed093cb22bb8f5acdc3"'
-            assert content.owner is not None
-            assert (content.owner.id, content.owner.display_name) == ("1250000000", "1250000000")
-            plain = await listing(caller, prefix="in/", marker="in/b.mp4")
-            assert (plain.encoding_type, plain.delimiter, plain.is_truncated, plain.next_marker) == (
-                None,
-                None,
-                False,
-                None,
-            )
-            assert [content.key for content in plain.contents or ()] == ["in/c&d.mp4"]
+            await caller.put("a")
+            query = "&".join(f"{name}=" for name in names.split())
+            assert (await caller.http.get(f"{COS}/?{query}")).status_code == 200
+            assert (await caller.http.get(f"{COS}/a?{query}&versionId=&cache=7")).content == b"content"
 
     asyncio.run(main())
 
 
-def test_an_empty_bucket_and_its_head(tmp_path: Path) -> None:
+def test_headers_are_spelled_as_in_the_documents(tmp_path: Path) -> None:
+    """Some clients look for them in exactly that spelling."""
+
     async def main() -> None:
         async with running(tmp_path) as caller:
-            assert (await listing(caller)).contents is None
-            head = await caller.http.head(f"{COS}/")
-            assert (head.status_code, head.headers["x-cos-bucket-region"]) == (200, "ap-chongqing")
+            await caller.put("a", Cache_Control="no-store", Expires="0")
+            reply = await caller.http.get(f"{COS}/a?response-content-language=zh", headers={"Range": "bytes=0-1"})
+            spelled = {name.decode() for name, _ in reply.headers.raw}
+            assert spelled >= {"ETag", "Last-Modified", "Accept-Ranges", "Content-Range", "Content-Type"}
+            assert spelled >= {"Content-Length", "Content-Language", "Cache-Control", "Expires", "x-cos-hash-crc64ecma"}
 
     asyncio.run(main())
 
 
-def test_a_page_has_at_most_a_thousand_keys_and_the_next_one_sees_what_was_put_meanwhile(tmp_path: Path) -> None:
-    for number in range(1005):
-        drop(tmp_path, f"{number:04}")
+def test_headers_of_the_answer_can_be_replaced(tmp_path: Path) -> None:
+    names = ("content-type", "content-language", "expires", "cache-control", "content-disposition", "content-encoding")
+    stored = dict.fromkeys(names, "stored") | {"content-encoding": "identity"}
+    asked = {f"response-{name}": f" {name} " for name in names if name != "content-encoding"}
 
     async def main() -> None:
         async with running(tmp_path) as caller:
-            first = await listing(caller, max_keys="5000")
-            assert (len(first.contents or ()), first.next_marker, first.max_keys) == (1000, "0999", 1000)
-            assert len(await caller.keys(marker="0999")) == 5
-            await listing(caller)
-            await caller.put("1001-new")
-            await caller.http.delete(f"{COS}/1004")
-            assert await caller.keys(marker="0999") == ["1000", "1001", "1001-new", "1002", "1003"]
+            await caller.http.put(f"{COS}/a", content=b"content", headers=stored)
+            for method in ("GET", "HEAD"):
+                reply = await caller.http.request(method, f"{COS}/a", params=asked | {"response-content-encoding": ""})
+                assert {name: reply.headers[name] for name in names} == {
+                    **{name: name for name in names},
+                    "content-encoding": "identity",
+                }
+
+    asyncio.run(main())
+
+
+def test_storage_classes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            await caller.put("a", x_cos_storage_class="STANDARD")
+            assert "x-cos-storage-class" not in (await caller.http.head(f"{COS}/a")).headers
+            await caller.put("a", x_cos_storage_class="ARCHIVE")
+            assert (await caller.http.head(f"{COS}/a")).headers["x-cos-storage-class"] == "ARCHIVE"
+            reply = await caller.http.get(f"{COS}/a")
+            assert (reply.status_code, error(reply).code) == (403, "InvalidObjectState")
+            reply = await caller.put("b", x_cos_storage_class="COLDEST")
+            assert (reply.status_code, error(reply).code) == (400, "NotSupportedStorageClass")
+            assert await caller.keys() == ["a"]
+
+    asyncio.run(main())
+
+
+def test_the_one_version_of_an_object_is_null(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            await caller.put("a")
+            for version in ("", "null"):
+                assert (await caller.http.get(f"{COS}/a?versionId={version}")).content == b"content"
+            assert (await caller.http.delete(f"{COS}/a?versionId=null")).status_code == 204
+            assert await caller.keys() == []
+
+    asyncio.run(main())
+
+
+def test_of_two_writers_of_a_key_one_wins_whole(tmp_path: Path) -> None:
+    async def slowly(content: bytes) -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield content * 10_000
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            writers = [caller.http.put(f"{COS}/a", content=slowly(b"%d" % number)) for number in range(5)]
+            replies = await asyncio.gather(*writers)
+            assert {reply.status_code for reply in replies} == {200}
+            stored = await caller.http.get(f"{COS}/a")
+            assert stored.content in [b"%d" % number * 200_000 for number in range(5)]
+            assert stored.headers["etag"] == f'"{hashlib.md5(stored.content).hexdigest()}"'
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", ["put", "part", "copy", "complete"])
+def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path, call: str) -> None:
+    """A limit on the size of files stands for the full disk: the system refuses to write on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    files = [tmp_path / "buckets", tmp_path / ".reconciler" / "uploads"]
+
+    async def refused(caller: Caller) -> httpx.Response:
+        upload = await begin(caller, "new/b")
+        large = drop(tmp_path, "a", b"x" * (6 * MIB))
+        etag = (await caller.http.head(f"{COS}/a")).headers["etag"]
+        if call == "complete":
+            source = {"x-cos-copy-source": f"{BUCKET}.cos.ap-chongqing.myqcloud.com/a"}
+            await caller.http.put(f"{COS}/new/b?partNumber=1&uploadId={upload.id}", headers=source)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5 * MIB, before[1]))
+        try:
+            match call:
+                case "put":
+                    return await caller.put("new/b", large.read_bytes())
+                case "part":
+                    return await upload.part(1, large.read_bytes())
+                case "copy":
+                    return await caller.http.put(f"{COS}/new/b", headers={"x-cos-copy-source": "127.0.0.1/a"})
+                case _:
+                    return await upload.complete((1, etag))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            reply = await refused(caller)
+            assert (reply.status_code, error(reply).code) == (500, "InternalError")
+            assert error(reply).message == "File too large"
+            assert await caller.keys() == ["a"]
+        left = [path.name for folder in files for path in folder.rglob("*") if path.is_file()]
+        assert sorted(left) == sorted(
+            ["a"] + ([f"1-{hashlib.md5(b'x' * (6 * MIB)).hexdigest()}"] if call == "complete" else [])
+        )
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_goes_away_is_not_read_for(tmp_path: Path) -> None:
+    """What a server takes and nobody gets is not read from the disk: a player that seeks leaves many bodies behind."""
+    drop(tmp_path, "a", b"x" * (20 * MIB))
+    sent: list[int] = []
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            gone = asyncio.Event()
+
+            async def receive() -> dict[str, Any]:
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message: MutableMapping[str, Any]) -> None:
+                sent.append(len(message.get("body", b"")))
+                if sum(sent) > MIB:
+                    gone.set()
+                await asyncio.sleep(0)
+
+            host = COS.removeprefix("http://").encode()
+            scope = {"type": "http", "method": "GET", "path": "/a", "query_string": b"", "headers": [(b"host", host)]}
+            await caller.service.app(scope, receive, send)
+            assert MIB < sum(sent) < 3 * MIB
 
     asyncio.run(main())
 

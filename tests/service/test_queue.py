@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.service import queue as rows
 from reconciler.service.database import Database
-from reconciler.service.queue import MAX_ATTEMPTS, Queue, Selection, StoredJob
+from reconciler.service.queue import MAX_ATTEMPTS, NewJob, Queue, Selection, StoredJob, Submission
+from reconciler.service.queue_store import QueueStore
+from reconciler.service.refused import RefusedError
 
 BUCKET = "demo-1250000000"
 ALL = Selection("VideoSynthesis")
@@ -29,8 +32,14 @@ def queue(database: Database) -> Queue:
     return Queue(database)
 
 
+def submission(*priorities: int, bucket: str = BUCKET) -> Submission:
+    return Submission(bucket, "VideoSynthesis", [NewJob("<Request/>", priority=priority) for priority in priorities])
+
+
 def submit(queue: Queue, *priorities: int, bucket: str = BUCKET) -> list[StoredJob]:
-    return queue.submit(bucket, "VideoSynthesis", [("<Request/>", priority) for priority in priorities])
+    (made,) = queue.submit([submission(*priorities, bucket=bucket)])
+    assert isinstance(made, list), made
+    return made
 
 
 def state(queue: Queue, job: StoredJob) -> str:
@@ -55,11 +64,86 @@ def test_a_job_has_the_shape_that_the_api_shows(queue: Queue) -> None:
 
 
 def test_a_bucket_has_one_queue_of_its_own(queue: Queue) -> None:
-    assert queue.queue_of(BUCKET) is None
     first, second = submit(queue, 0, 0)
     (other,) = submit(queue, 0, bucket="other-1")
-    assert first.queue == second.queue == queue.queue_of(BUCKET)
-    assert other.queue != first.queue
+    assert first.queue == second.queue != other.queue
+
+
+def test_a_row_is_read_in_the_order_of_its_columns(database: Database) -> None:
+    assert [row["name"] for row in database.rows("PRAGMA table_info(job)")] == list(StoredJob._fields)
+
+
+def test_the_resolved_request_is_kept_beside_the_one_that_was_asked_for(queue: Queue) -> None:
+    (made,) = queue.submit([Submission(BUCKET, "VideoSynthesis", [NewJob("asked", "resolved", 2)])])
+    assert isinstance(made, list)
+    (job,) = made
+    assert (job.request, job.resolved, job.priority) == ("asked", "resolved", 2)
+
+
+def test_submissions_share_a_transaction_and_each_has_its_own_outcome(queue: Queue, database: Database) -> None:
+    queues = QueueStore(database)
+    queues.switch_off("off-1")
+    before = queue.submit([submission(0), submission(0, bucket="off-1"), submission(0, 0, bucket="other-1")])
+    counts = [len(made) if isinstance(made, list) else made.code for made in before]
+    assert counts == [1, "MediaBucketUnbound", 2]
+
+
+def test_a_full_queue_takes_all_jobs_of_a_submission_or_none(
+    queue: Queue, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_SIZE", 3)
+    first, *_ = submit(queue, 0, 0)
+    (refused,) = queue.submit([submission(0, 0)])
+    assert isinstance(refused, RefusedError)
+    assert (refused.code, refused.message) == ("SlowDown", f"2 jobs wait in the queue `{first.queue}`; it holds 3")
+    submit(queue, 0)
+    claimed(queue)
+    assert len(submit(queue, 0)) == 1, "a job that runs does not wait"
+
+
+def test_what_waits_is_counted_however_it_comes_and_goes(queue: Queue, database: Database) -> None:
+    queues = QueueStore(database)
+
+    def waiting() -> int:
+        found = queues.find(BUCKET)
+        assert found is not None
+        return found.waiting
+
+    first, second, third, _ = submit(queue, 0, 0, 0, 0)
+    assert waiting() == 4
+    claimed(queue)
+    claimed(queue)
+    assert waiting() == 2
+    queue.release(first.id)
+    assert waiting() == 3
+    queue.rescue()
+    assert waiting() == 4
+    queue.cancel(BUCKET, third.id)
+    claimed(queue)
+    queue.progress(first.id, 40)
+    queue.fail(first.id, "x", "y")
+    assert waiting() == 2
+    queues.update(BUCKET, name="n", state="Paused", notify="")
+    submit(queue, 0)
+    assert waiting() == 3
+    queue.cancel(BUCKET, second.id)
+    queues.switch_off(BUCKET)
+    assert database.rows("SELECT waiting FROM queue")[0]["waiting"] == 0
+
+
+def test_what_comes_back_to_a_paused_queue_waits_as_pause(queue: Queue, database: Database) -> None:
+    first, second, third = submit(queue, 0, 0, 0)
+    claimed(queue)
+    claimed(queue)
+    QueueStore(database).update(BUCKET, name="n", state="Paused", notify="")
+    assert [state(queue, job) for job in (first, second, third)] == ["Running", "Running", "Pause"]
+    queue.release(first.id)
+    assert queue.rescue() == ([second.id], [])
+    (fourth,) = submit(queue, 0)
+    assert {state(queue, job) for job in (first, second, third, fourth)} == {"Pause"}
+    assert queue.claim() is None
+    QueueStore(database).update(BUCKET, name="n", state="Active", notify="")
+    assert [claimed(queue).id for _ in range(4)] == [first.id, second.id, third.id, fourth.id]
 
 
 def test_ids_are_all_different(queue: Queue) -> None:
@@ -231,6 +315,28 @@ def test_a_listing_can_be_narrowed(queue: Queue) -> None:
     ]
     for selection, expected in cases:
         assert [job.id for job in queue.page(BUCKET, selection, after=None, limit=10)[0]] == expected, selection
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (rows._FIND, "sqlite_autoindex_job_1 (id=?)"),
+        (rows._CANCEL, "sqlite_autoindex_job_1 (id=?)"),
+        (rows._PAGE + rows._NEWEST_FIRST, "job_listing (bucket=? AND number<?)"),
+        (rows._PAGE + rows._OLDEST_FIRST, "job_listing (bucket=? AND number>?)"),
+        (rows._WAITING, "job_waiting"),
+        (rows._CLAIM, "job_waiting"),
+        (rows._PROGRESS, "sqlite_autoindex_job_1 (id=?)"),
+        (rows._RESCUE, "job_running"),
+    ],
+)
+def test_what_is_asked_often_looks_jobs_up_instead_of_reading_them_all(
+    database: Database, statement: str, index: str
+) -> None:
+    values = dict.fromkeys(re.findall(r":(\w+)", statement))
+    plan = [row["detail"] for row in database.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any(line.startswith(("SEARCH job", "SCAN job")) and line.endswith(f"INDEX {index}") for line in plan), plan
+    assert "SCAN job" not in plan
 
 
 # More than one connection.

@@ -511,16 +511,17 @@ def test_a_digital_watermark_is_refused_unless_its_failure_does_not_matter(ignor
     assert [refusal.path for refusal in refusals] == ([] if ignore else [("digital_watermark",)])
 
 
-@pytest.mark.parametrize(
-    ("change", "path"),
-    [
-        ({"transcode_template_id": "t1"}, ("transcode_template_id",)),
-        ({"watermark_template_id": ("t1",)}, ("watermark_template_id",)),
-        ({"transcode": None}, ("transcode",)),
-    ],
-)
-def test_what_is_not_resolved_is_refused(change: dict[str, Any], path: tuple[str, ...]) -> None:
-    assert unsupported(job("a.mp4").model_copy(update=change))[0].path == path
+def test_an_output_without_parameters_is_refused() -> None:
+    (refusal,) = unsupported(job("a.mp4").model_copy(update={"transcode": None}))
+    assert refusal.path == ("transcode",)
+
+
+def test_templates_are_judged_when_they_are_put_in() -> None:
+    inline = job("a.mp4", container={"format": "mkv"})
+    assert [refusal.path for refusal in unsupported(inline)] == [("transcode", "container", "format")]
+    marks = (Watermark.model_validate({"type": "Text"}),)
+    beaten = {"transcode_template_id": "t1", "watermark_template_id": ("t2",), "watermark": marks}
+    assert unsupported(inline.model_copy(update=beaten)) == ()
 
 
 @pytest.mark.parametrize(

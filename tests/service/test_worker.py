@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import RenderError
-from reconciler.service import worker
+from reconciler.service import database, worker
 from reconciler.service.ffmpeg import locate
 from reconciler.service.queue import Queue
 from reconciler.service.refused import RefusedError
@@ -145,7 +145,7 @@ def test_a_database_that_is_locked_for_a_moment_costs_a_progress_report_and_no_j
 
     monkeypatch.setattr(Queue, "progress", full)
     monkeypatch.setattr(Queue, "succeed", soon)
-    monkeypatch.setattr(worker, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.01)
 
     async def main() -> None:
         studio = Studio()

@@ -17,12 +17,13 @@ from reconciler.cli import session, views
 from reconciler.cli.reports import make_report, outcome_line
 from reconciler.cli.selecting import selection_options
 from reconciler.errors import Interrupted, PlanError, UsageError
-from reconciler.plan import EFFECTIVE, excess
+from reconciler.plan import excess
 
 if TYPE_CHECKING:
     from reconciler.apply import Pace
     from reconciler.cli import Globals
     from reconciler.client import Client
+    from reconciler.inflight import Bell
     from reconciler.lockfile import Lockfile
     from reconciler.plan import Plan
     from reconciler.project import Project
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--parallelism", type=click.IntRange(min=1), metavar="N", help="Jobs in flight at once.")
 @click.option("--no-wait", is_flag=True, help="Submit and leave; the next apply records the results.")
+@click.option(
+    "--callback-listen", metavar="HOST:PORT", help="Wait for the service's callbacks there; poll as a safety net."
+)
 @click.option("--fail-fast", is_flag=True, help="Begin nothing more after the first failure.")
 @click.option("--force", is_flag=True, help="Carry out a plan that changes more than policy.max_changes.")
 @selection_options
@@ -44,6 +48,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     yes: bool,
     parallelism: int | None,
     no_wait: bool,
+    callback_listen: str | None,
     fail_fast: bool,
     force: bool,
     targets: tuple[str, ...],
@@ -59,12 +64,14 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if as_json and not yes:
         raise UsageError("--json asks no questions", advice="add --yes")
+    if callback_listen is not None and no_wait:
+        raise UsageError("--no-wait leaves before a callback can come", advice="leave --callback-listen out")
     project = session.open_project(options)
     selection = session.Selection(targets, excluded, replaced)
     pace = session.pace(project, parallelism=parallelism, wait=not no_wait, fail_fast=fail_fast)
     act = _Apply(options, project, selection, prune=prune, force=force, yes=yes, as_json=as_json)
     with session.guarded(project, "apply"):
-        return asyncio.run(act.run(pace))
+        return asyncio.run(act.run(pace, callback_listen))
 
 
 class _Apply:
@@ -89,13 +96,17 @@ class _Apply:
         self._yes = yes
         self._as_json = as_json
 
-    async def run(self, pace: Pace) -> int:
+    async def run(self, pace: Pace, callback_listen: str | None) -> int:
+        async with session.listening(callback_listen) as bell:
+            return await self._run(pace, bell)
+
+    async def _run(self, pace: Pace, bell: Bell) -> int:
         desired = session.read_desired(self._project)
         if desired.warnings:
             session.say(self._options, views.diagnostics_text(desired.warnings))
         lockfile = session.open_lockfile(self._project)
         self._tell_of_earlier_run(lockfile)
-        async with session.connect(self._project, work=True) as client:
+        async with session.connect(self._project, work=True, parallelism=pace.parallelism, bell=bell) as client:
             plan = await session.make_plan(
                 self._project, client, lockfile, desired, selection=self._selection, prune=self._prune
             )
@@ -103,9 +114,9 @@ class _Apply:
             if refused := session.not_rendered_here(self._project, desired, plan):
                 session.say(self._options, views.diagnostics_text(refused))
             self._check(plan)
-            if any(action.kind in EFFECTIVE for action in plan.actions):
+            if plan.effective:
                 self._ask()
-            return await self._carry_out(plan, client, lockfile, pace)
+            return await self._carry_out(plan, client, lockfile, pace, bell)
 
     def _tell_of_earlier_run(self, lockfile: Lockfile) -> None:
         if lockfile.pending or lockfile.torn:
@@ -131,7 +142,7 @@ class _Apply:
         if not click.confirm("\nApply this plan?", err=True):
             raise Interrupted("nothing was applied", exit_code=1)
 
-    async def _carry_out(self, plan: Plan, client: Client, lockfile: Lockfile, pace: Pace) -> int:
+    async def _carry_out(self, plan: Plan, client: Client, lockfile: Lockfile, pace: Pace, bell: Bell) -> int:
         from reconciler.apply import apply
         from reconciler.wire import wire_request
 
@@ -148,6 +159,7 @@ class _Apply:
                     clock=_SystemClock(),
                     pace=pace,
                     stop=signals.stop,
+                    bell=bell,
                 )
             except Interrupted as error:
                 error.exit_code = signals.exit_code

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.cli import Globals
     from reconciler.lockfile import Lockfile
     from reconciler.project import Project
+    from reconciler.state import Record, TemplateRecord
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,10 +31,9 @@ def command() -> None:
 def list_records(options: Globals, patterns: tuple[str, ...], *, as_json: bool) -> None:
     """List the recorded addresses; ADDRESS may be a glob."""
     lockfile = session.open_lockfile(session.open_project(options))
-    addresses = sorted(_matching(lockfile, patterns) if patterns else lockfile.records)
+    addresses = sorted(_matching(lockfile, patterns) if patterns else _recorded(lockfile))
     if as_json:
-        outputs = {address: asdict(lockfile.records[address]) for address in addresses}
-        click.echo(views.json_text({"format": "reconciler.state/1", "outputs": outputs}))
+        click.echo(views.json_text(_document(lockfile, addresses)))
         return
     for address in addresses:
         click.echo(address)
@@ -46,11 +46,12 @@ def list_records(options: Globals, patterns: tuple[str, ...], *, as_json: bool) 
 def show_record(options: Globals, address: str, *, as_json: bool) -> None:
     """Show one record."""
     lockfile = session.open_lockfile(session.open_project(options))
-    record = asdict(lockfile.records[_only(lockfile, address)])
+    if address not in lockfile.templates:
+        _only(lockfile, address)
     if as_json:
-        click.echo(views.json_text({"format": "reconciler.state/1", "outputs": {address: record}}))
+        click.echo(views.json_text(_document(lockfile, [address])))
     else:
-        click.echo(views.yaml_text(record), nl=False)
+        click.echo(views.yaml_text(asdict(_recorded(lockfile)[address])), nl=False)
 
 
 @command.command("mv")
@@ -74,7 +75,10 @@ def remove_records(options: Globals, patterns: tuple[str, ...]) -> None:
     """Forget records. Their objects stay; plan then finds objects that were not made by us."""
     with _writing(session.open_project(options), "state rm") as lockfile:
         for address in sorted(_matching(lockfile, patterns)):
-            lockfile.forget(address)
+            if address in lockfile.templates:
+                lockfile.forget_template(address)
+            else:
+                lockfile.forget(address)
             click.echo(f"forgot {address}")
 
 
@@ -91,7 +95,20 @@ def _writing(project: Project, what: str) -> Iterator[Lockfile]:
 
 
 def _matching(lockfile: Lockfile, patterns: tuple[str, ...]) -> set[str]:
-    return session.matching(sorted(lockfile.records), patterns, "state")
+    return session.matching(sorted(_recorded(lockfile)), patterns, "state")
+
+
+def _recorded(lockfile: Lockfile) -> Mapping[str, Record | TemplateRecord]:
+    """Return the records of outputs and of templates on the service; an output's address has no dot."""
+    return {**lockfile.records, **lockfile.templates}
+
+
+def _document(lockfile: Lockfile, addresses: Collection[str]) -> dict[str, Any]:
+    return {
+        "format": "reconciler.state/1",
+        "outputs": {address: asdict(record) for address, record in lockfile.records.items() if address in addresses},
+        "templates": {address: asdict(kept) for address, kept in lockfile.templates.items() if address in addresses},
+    }
 
 
 def _only(lockfile: Lockfile, address: str) -> str:

@@ -1,0 +1,268 @@
+"""Signed calls over one pool of connections, at one pace for everybody, repeated where that is safe.
+
+``send`` sends a call once, ``repeat`` until it is answered. What the calls mean is in ``client``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Protocol, Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from reconciler.api.error_codes import error_code
+from reconciler.api.signing import Credentials, sign
+from reconciler.endpoints import Endpoints
+from reconciler.errors import MalformedReplyError, ServiceError, UnreachableError
+from reconciler.pacer import Pacer
+from reconciler.reply import Call, Reply, mistimed, request_id, unreachable
+
+LONGEST_CALL: Final = 60.0
+"""Seconds after which a call that was begun is given up, however slowly its answer still trickles in."""
+
+LARGEST_REPLY: Final = 32 * 1024 * 1024
+"""Bytes; the largest page of the API, a thousand of the longest keys, has three million."""
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+_KEEP_ALIVE: Final = 30.0
+_BESIDES: Final = 4
+"""Connections beyond one for each job in flight: the poller, listings, the search for jobs in doubt."""
+
+_SIGNATURE_SECONDS: Final = 3600
+_EARLY_SECONDS: Final = 60
+"""How long before now a signature begins to hold, for clocks that differ a little; the vendor's SDK does the same."""
+
+_FIRST_BACKOFF: Final = 0.5
+_LONGEST_BACKOFF: Final = 8.0
+_MOST_REFUSALS: Final = 20
+
+
+class Clock(Protocol):
+    """What of time and chance the transport needs."""
+
+    def wall(self) -> float:
+        """Return the seconds since 1970."""
+        ...
+
+    def ticks(self) -> float:
+        """Return the seconds of a clock that never goes back."""
+        ...
+
+    def chance(self) -> float:
+        """Return a random number between 0 and 1."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        ...
+
+
+class SystemClock:
+    """The real time, and real chance."""
+
+    wall = staticmethod(time.time)
+    ticks = staticmethod(time.monotonic)
+    chance: Callable[[], float] = staticmethod(random.SystemRandom().random)
+    sleep = staticmethod(asyncio.sleep)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a call that may be repeated is given up.
+
+    ``attempts`` counts those that failed. ``slowed`` is how many seconds the service may ask everybody to slow down
+    without a single good answer in between.
+    """
+
+    attempts: int = 5
+    slowed: float = 120.0
+
+
+class Transport:
+    """Sends calls; enter it with ``async with``.
+
+    Raises ServiceError when the service refuses, UnreachableError when no answer comes, MalformedReplyError when the
+    answer is too large or cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        credentials: Credentials | None,
+        *,
+        base: httpx.AsyncBaseTransport | None,
+        parallelism: int,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
+        self._endpoints = endpoints
+        self._credentials = credentials
+        self._patience = patience
+        self._clock = clock
+        self._pacer = Pacer()
+        self._gate = asyncio.Lock()
+        self._skew: float | None = None
+        self._correction = 0.0
+        connections = parallelism + _BESIDES
+        self._http = httpx.AsyncClient(
+            transport=base,
+            trust_env=base is None,
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    @property
+    def skew(self) -> float | None:
+        """How many seconds the service's clock is ahead of ours, by its last answer that told its time."""
+        return self._skew
+
+    async def turn(self) -> None:
+        """Wait until the next call may begin. Whoever comes first goes first."""
+        async with self._gate:
+            while (pause := self._pacer.wait(self._clock.ticks())) > 0:
+                await self._clock.sleep(pause)
+            self._pacer.begin(self._clock.ticks())
+
+    async def repeat(self, call: Call) -> Reply:
+        """Send a call that may be repeated, until it is answered or patience is at its end."""
+        tries = _Tries()
+        while True:
+            await self.turn()
+            try:
+                return await self.send(call)
+            except (ServiceError, UnreachableError) as error:
+                pause = self._pause(error, tries)
+                if pause is None:
+                    raise
+            await self._clock.sleep(pause)
+
+    async def send(self, call: Call) -> Reply:
+        """Send a call once; whoever cares for the pace waits for a ``turn`` first."""
+        began = self._clock.ticks()
+        reply = await self._exchange(call)
+        if reply.date is not None:
+            self._skew = reply.date.timestamp() - self._clock.wall()
+        refusal = reply.refusal()
+        if refusal is not None and refusal.slowed:
+            wish = reply.retry_after()
+            self._pacer.refused(began, self._clock.ticks(), chance=self._clock.chance(), wish=wish)
+        else:
+            self._pacer.accepted(began)
+        if refusal is not None:
+            if mistimed(refusal) and self._skew is not None:
+                self._correction = self._skew
+            raise refusal
+        return reply
+
+    def _pause(self, error: ServiceError | UnreachableError, tries: _Tries) -> float | None:
+        """Return how long to wait before a call is sent once more, besides its turn; None to give it up."""
+        if isinstance(error, ServiceError):
+            if error.slowed:
+                tries.refusals += 1
+                refused_for = self._pacer.refusing(self._clock.ticks())
+                return None if tries.refusals == _MOST_REFUSALS or refused_for >= self._patience.slowed else 0.0
+            if mistimed(error):
+                tries.corrections += 1
+                return None if tries.corrections > 1 or self._skew is None else 0.0
+            if not error_code(error.code, error.status).retry:
+                return None
+        tries.failures += 1
+        if tries.failures == self._patience.attempts:
+            return None
+        return self._clock.chance() * min(_FIRST_BACKOFF * 2.0 ** (tries.failures - 1), _LONGEST_BACKOFF)
+
+    async def _exchange(self, call: Call) -> Reply:
+        """Send a call and take its answer, whatever it says."""
+        endpoint = self._endpoints[call.half]
+        headers = self._signed(call, {"Host": endpoint.host, **call.headers})
+        received: httpx.Response | None = None
+        try:
+            async with asyncio.timeout(LONGEST_CALL):
+                request = self._http.build_request(
+                    call.method, f"{endpoint.url}{call.path}", params=call.query, headers=headers, content=call.body
+                )
+                received = await self._http.send(request, stream=True)
+                body = await _whole(received)
+        except httpx.DecodingError as error:
+            said = request_id(received.headers) if received else ""
+            raise MalformedReplyError(f"{call}: the answer cannot be decoded: {error}", request_id=said) from error
+        except (httpx.RequestError, httpx.InvalidURL, TimeoutError) as error:
+            answered = received.headers if received else None
+            raise unreachable(
+                call, error, f"{endpoint.url}{self._by_way_of(endpoint.url)}", headers=answered
+            ) from error
+        finally:
+            if received is not None:
+                await received.aclose()
+        reply = Reply(call, received.status_code, received.headers, body or b"")
+        if body is None:
+            raise reply.malformed(f"the answer is larger than {LARGEST_REPLY >> 20} MiB")
+        return reply
+
+    def _by_way_of(self, url: str) -> str:
+        """Name the proxy that the environment puts before an address: it may be what does not answer."""
+        parts = urlsplit(url)
+        proxies = getproxies() if self._http.trust_env else {}
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(parts.hostname or ""):
+            return ""
+        return f" by way of the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or proxy}"
+
+    def _signed(self, call: Call, headers: dict[str, str]) -> dict[str, str]:
+        """Return the headers of a call with a signature that begins now."""
+        if call.method in ("POST", "PUT"):
+            headers["Content-Length"] = str(len(call.body))
+        if self._credentials is None:
+            return headers
+        if self._credentials.token:
+            headers["x-cos-security-token" if call.half == "objects" else "x-ci-security-token"] = (
+                self._credentials.token
+            )
+        now = int(self._clock.wall() + self._correction)
+        headers["Authorization"] = sign(
+            self._credentials,
+            method=call.method,
+            path=unquote(call.path),
+            query=call.query,
+            headers=headers,
+            start=now - _EARLY_SECONDS,
+            end=now + _SIGNATURE_SECONDS,
+        )
+        return headers
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What has become of one call so far."""
+
+    failures: int = 0
+    refusals: int = 0
+    corrections: int = 0
+
+
+async def _whole(response: httpx.Response) -> bytes | None:
+    """Read an answer to its end; None when it is larger than any that the API gives."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LARGEST_REPLY:
+            return None
+    return bytes(body)

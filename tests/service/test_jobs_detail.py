@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.api import xml
+from reconciler.api.media import Format, MediaInfo, MediaResult, OutputFile
+from reconciler.api.messages import Job, JobOperation, JobRequest, Operation
+from reconciler.service.jobs_detail import jobs_detail, wire_time
+from reconciler.service.queue import StoredJob
+from tests.service.harness import operation
+
+INFO = MediaInfo(format=Format(size=7))
+RESULT = MediaResult(output_file=OutputFile(bucket="b-1", object_name=("out/x.mp4",)))
+DONE = StoredJob(
+    number=1,
+    id="j" + "0" * 32,
+    bucket="b-1",
+    queue="p" + "0" * 32,
+    tag="VideoSynthesis",
+    request="",
+    priority=0,
+    state="Success",
+    attempt=1,
+    progress=100,
+    created_at=1777600800,
+    started_at=1777600802,
+    ended_at=1777600820,
+    code=None,
+    message=None,
+    media_info=xml.write(INFO, "MediaInfo").decode(),
+    media_result=xml.write(RESULT, "MediaResult").decode(),
+    resolved=None,
+)
+
+
+def stored(asked: Operation, **request: str) -> str:
+    return xml.write(JobRequest(operation=(asked,), **request), "Request").decode()
+
+
+def told(job: StoredJob) -> Job:
+    return xml.read(Job, jobs_detail(job).encode(), "JobsDetail")
+
+
+def test_a_finished_job_is_told_with_its_results() -> None:
+    asked = operation("a", user_data="order-17")
+    assert told(DONE._replace(request=stored(asked))) == Job(
+        code="Success",
+        job_id=DONE.id,
+        state="Success",
+        progress=100,
+        creation_time="2026-05-01T10:00:00+0800",
+        start_time="2026-05-01T10:00:02+0800",
+        end_time="2026-05-01T10:00:20+0800",
+        queue_id=DONE.queue,
+        tag="VideoSynthesis",
+        operation=JobOperation(**dict(asked), media_info=INFO, media_result=RESULT),
+    )
+
+
+def test_the_echo_is_what_was_asked_for_not_what_is_rendered() -> None:
+    asked = operation("a", transcode=None, transcode_template_id="t1x")
+    job = DONE._replace(request=stored(asked), resolved=stored(operation("a")))
+    found = told(job).operation
+    assert found is not None
+    assert (found.transcode_template_id, found.transcode) == ("t1x", None)
+
+
+def test_a_failed_job_has_its_code_and_message_and_no_results() -> None:
+    job = DONE._replace(
+        request=stored(operation("a")),
+        state="Failed",
+        progress=30,
+        code="NoSuchKey",
+        message="there is no object `<a>&\x01`",
+        media_info=None,
+        media_result=None,
+    )
+    found = told(job)
+    assert (found.code, found.message, found.progress) == ("NoSuchKey", "there is no object `<a>&\ufffd`", 30)
+    assert found.operation is not None
+    assert found.operation.media_info is None
+
+
+def test_what_has_not_happened_yet_is_a_dash() -> None:
+    assert wire_time(None) == "-"
+    assert wire_time(0) == "1970-01-01T08:00:00+0800"
+
+
+@given(st.text())
+def test_no_text_of_a_request_can_be_taken_for_its_operation(text: str) -> None:
+    asked = operation("a", user_data=f"</Operation><Operation>{text}")
+    job = DONE._replace(request=stored(asked, call_back=f"<Operation>{text}</Operation>"))
+    found = told(job).operation
+    assert found is not None
+    assert (found.user_data or "").startswith("</Operation><Operation>")
+    assert found.output == asked.output

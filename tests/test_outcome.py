@@ -1,0 +1,54 @@
+"""What a finished job tells, also when it tells little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.api.messages import Job
+from reconciler.outcome import key_made, record_of, reported_md5
+from reconciler.state import StoredObject, Submission
+from tests.factory import operation
+
+SUBMISSION = Submission("a", "token", "print", "out/${jobid}.mp4", {"n": 1}, {"in/a.mp4": "e"}, "2026-05-01T10:00:00Z")
+
+
+def job(result: dict[str, Any] | None = None, **fields: Any) -> Job:
+    told = {**operation(), "media_result": result}
+    return Job.model_validate({"job_id": "j1", "state": "Success", "operation": told, **fields})
+
+
+@pytest.mark.parametrize(
+    ("told", "key", "md5"),
+    [
+        (job({"output_file": {"object_name": ["out/j1.mp4"], "md5_info": [{"md5": "d"}]}}), "out/j1.mp4", "d"),
+        (job({"output_file": {}}), "declared", None),
+        (job({}), "declared", None),
+        (job(), "declared", None),
+        (Job(job_id="j1", state="Success"), "declared", None),
+    ],
+)
+def test_key_and_digest(told: Job, key: str, md5: str | None) -> None:
+    assert (key_made(told, "declared"), reported_md5(told)) == (key, md5)
+
+
+def test_the_record_has_what_was_submitted_and_what_came_of_it() -> None:
+    ended = job(creation_time="2026-05-01T10:00:00+0800", end_time="2026-05-01T10:00:09+0800")
+    found = record_of(SUBMISSION, ended, "out/j1.mp4", StoredObject("etag", 7), protect=True)
+    assert (found.object, found.etag, found.size, found.job, found.protect) == ("out/j1.mp4", "etag", 7, "j1", True)
+    assert (found.fingerprint, found.request, found.inputs) == ("print", {"n": 1}, {"in/a.mp4": "e"})
+    assert (found.created, found.finished) == ("2026-05-01T02:00:00+00:00", "2026-05-01T02:00:09+00:00")
+    assert found.duration is None
+
+
+@pytest.mark.parametrize("time", [None, "-", "yesterday"])
+def test_a_time_that_is_none_is_left_out(time: str | None) -> None:
+    found = record_of(SUBMISSION, job(end_time=time), "k", StoredObject("etag", 7), protect=False)
+    assert (found.created, found.finished) == (None, None)
+
+
+def test_the_duration_is_the_one_of_the_result() -> None:
+    info = {"format": {"duration": "2.5"}}
+    told = Job.model_validate({"job_id": "j1", "state": "Success", "operation": {**operation(), "media_info": info}})
+    assert record_of(SUBMISSION, told, "k", StoredObject("etag", 7), protect=False).duration == 2.5
