@@ -154,14 +154,16 @@ class _Run:
     templates: TemplateKeeper = field(init=False)
 
     def __post_init__(self) -> None:
-        self.templates = TemplateKeeper(self.client, self.lockfile, self.report)
-        self.poller = Poller(self.client, self.clock.sleep, self.pace.poll, self.bell)
+        self.templates = TemplateKeeper(self.client, self.lockfile, self.report, self.stop)
+        self.poller = Poller(self.client, self.clock.sleep, self.pace.poll, self.bell, visibility=self.pace.visibility)
 
     async def carry_out(self, plan: Plan) -> None:
         """Make everything in order of dependency, several at a time; deletes come last, and only after success."""
         await self.templates.write(plan.templates)
         actions = [action for action in plan.actions if action.kind in EFFECTIVE]
         queue = Queue({action.address: action for action in actions if action.kind not in ("delete", "forget")})
+        if self.pace.fail_fast and self.report.failures:
+            queue.drain()
         await self._work_off(queue)
         made = [action for action in actions if action.address in self.report.done and action.kind in RENDERS]
         await self.templates.recheck(sorted({address for action in made for address in action.templates}))
@@ -171,7 +173,7 @@ class _Run:
             self.report.failed(address, "not begun: what it is made of could not be made")
         if not self.report.failures:
             for action in actions:
-                if action.kind in ("delete", "forget"):
+                if action.kind in ("delete", "forget") and not self.stop.is_set():
                     await self._remove(action)
             await self.templates.remove(plan.templates)
 
@@ -243,7 +245,8 @@ class _Run:
         """Submit the job of an action exactly once, and return it with its job id."""
         draft = self._draft(action)
         doubtful = self.lockfile.pending.get(action.address)
-        if doubtful is not None and doubtful.job is None:
+        if doubtful is not None:
+            # Also when its job is recorded: the plan did not find it, and unknown is not absent.
             since = datetime.fromisoformat(doubtful.time) + timedelta(seconds=self.pace.longest_call)
             found = await self._settle(doubtful, since=since)
             if found is not None and doubtful.fingerprint == draft.fingerprint:
@@ -299,7 +302,7 @@ class _Run:
             return (await self.client.submit(request)).job_id
         except ServiceError as error:
             slowed = error.slowed
-            if error.status < 500 and not slowed:
+            if not error.uncertain:
                 reason = f"{error.detail} (request id {error.request_id})" if error.request_id else error.detail
                 raise self._refused(submission, error.code, reason) from error
         except UnreachableError as error:
@@ -327,7 +330,7 @@ class _Run:
         """
         deadline = since + timedelta(seconds=self.pace.visibility)
         pause = FIRST_PAUSE
-        self.report.note(f"{submission.address}: the answer to its submission is not known; looking for the job")
+        self.report.note(f"{submission.address}: whether its job was made is not known; looking for it")
         while True:
             late = self._now() >= deadline
             found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})

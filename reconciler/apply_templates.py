@@ -6,6 +6,7 @@ process die before it is recorded, the next plan finds it in the same way and ad
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,16 +27,22 @@ _GOING: Final = frozenset({"delete", "forget"})
 
 @dataclass
 class TemplateKeeper:
-    """Writes templates to the service and into the lockfile; remembers which could not be written."""
+    """Writes templates to the service and into the lockfile; remembers which could not be written.
+
+    Once ``stop`` is set nothing more is written or deleted.
+    """
 
     client: Client
     lockfile: Lockfile
     report: Report
+    stop: asyncio.Event
     failed: set[str] = field(default_factory=set)
 
     async def write(self, actions: Iterable[TemplateAction]) -> None:
         """Create, update and adopt: what jobs are going to name."""
         for action in actions:
+            if self.stop.is_set():
+                return
             if action.kind in ("create", "update", "adopt"):
                 await self._attempt(action)
             elif action.kind == "conflict":
@@ -60,7 +67,7 @@ class TemplateKeeper:
     async def remove(self, actions: Iterable[TemplateAction]) -> None:
         """Delete what is no longer declared."""
         for action in actions:
-            if action.kind in _GOING:
+            if action.kind in _GOING and not self.stop.is_set():
                 await self._attempt(action)
 
     async def _attempt(self, action: TemplateAction) -> None:
@@ -83,9 +90,7 @@ class TemplateKeeper:
                 assert action.id is not None
                 self._record(action, StoredTemplate(action.id, action.tag, action.name, action.stored))
             case "delete":
-                assert action.id is not None
-                await self.client.delete_template(action.id)
-                self.lockfile.forget_template(action.address)
+                await self._delete(action.address)
             case _:
                 self.lockfile.forget_template(action.address)
 
@@ -94,7 +99,7 @@ class TemplateKeeper:
         try:
             return stored_template(await self.client.create_template(_request(action)))
         except ServiceError as error:
-            if error.status < 500:
+            if not error.uncertain:
                 raise
             unknown: ClientError = error
         except UnreachableError as error:
@@ -106,8 +111,18 @@ class TemplateKeeper:
                 return there
         raise unknown
 
+    async def _delete(self, address: str) -> None:
+        """Delete a template, unless somebody else has changed it since the plan was made."""
+        record = self.lockfile.templates[address]
+        if any(there.id == record.id and differs(there, record) for there in await stored_templates(self.client)):
+            raise ClientError(f"{record.id} has changed since the plan was made; kept")
+        await self.client.delete_template(record.id)
+        self.lockfile.forget_template(address)
+
     def _record(self, action: TemplateAction, there: StoredTemplate) -> None:
-        record = TemplateRecord(there.id, action.tag, action.name, action.content, there.content)
+        before = self.lockfile.templates.get(action.address)
+        adopted = action.kind == "adopt" or (action.kind == "update" and before is not None and before.adopted)
+        record = TemplateRecord(there.id, action.tag, action.name, action.content, there.content, adopted)
         self.lockfile.keep_template(action.address, record)
 
     def _fail(self, action: TemplateAction, reason: str) -> None:

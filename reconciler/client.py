@@ -99,7 +99,8 @@ class Client:
     async def submit(self, request: JobRequest) -> Job:
         """Submit one job (``POST /jobs``) and return it as the service accepted it. Sent once, at once, never repeated.
 
-        After UnreachableError with ``sent``, or ServiceError with a status of 429, 500 or more, the job may exist.
+        After UnreachableError with ``sent``, a ServiceError that is ``uncertain``, or MalformedReplyError, the job may
+        exist.
         """
         reply = await self._transport.send(_message("POST", "/jobs", request))
         jobs = _read(JobsReply, reply).jobs_detail

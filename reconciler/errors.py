@@ -97,6 +97,11 @@ class ServiceError(ClientError):
         """Tell whether the service asks everybody to come back later."""
         return self.status in (429, 503) or self.code == "SlowDown"
 
+    @property
+    def uncertain(self) -> bool:
+        """Tell whether the call may have taken effect all the same; 408 is also what a proxy says of a slow answer."""
+        return self.status >= 500 or self.status == 408 or self.slowed
+
 
 class UnreachableError(ClientError):
     """No answer came back. When ``sent``, whether the call took effect is unknown; otherwise it had none."""

@@ -159,15 +159,26 @@ class Bell:
 
 
 class Poller:
-    """Asks for all jobs in flight together, less often the longer nothing ends; at once for those that are rung for."""
+    """Asks for all jobs in flight together, less often the longer nothing ends; at once for those that are rung for.
+
+    A job that was accepted may be unknown for ``visibility`` seconds.
+    """
 
     def __init__(
-        self, client: Client, sleep: Callable[[float], Awaitable[None]], longest: float, bell: Bell | None = None
+        self,
+        client: Client,
+        sleep: Callable[[float], Awaitable[None]],
+        longest: float,
+        bell: Bell | None = None,
+        *,
+        visibility: float = 0.0,
     ) -> None:
         self._client = client
         self._sleep = sleep
         self._longest = longest
         self._bell = bell or Bell()
+        self._visibility = visibility
+        self._unknown: dict[str, float] = {}
         self._watched: dict[str, tuple[asyncio.Future[Job], Callable[[Job], None]]] = {}
         self._pause = FIRST_PAUSE
 
@@ -195,6 +206,8 @@ class Poller:
         """Ask in rounds, whatever is rung: callbacks get lost."""
         for number in itertools.count(1):
             await self._sleep(self._pause)
+            for job in self._unknown:
+                self._unknown[job] += self._pause
             self._pause = min(self._pause * _GROWTH, self._longest)
             everything = number % PATIENCE == 0
             await self._ask([job for job in self._watched if everything or not self._bell.expects(job)])
@@ -212,16 +225,24 @@ class Poller:
         for job in asked:
             live = jobs.get(job)
             if live is None:
-                self._end(job, ClientError(f"the service does not know job {job} any more"))
-            elif live.state in TERMINAL:
+                self._miss(job)
+                continue
+            self._unknown.pop(job, None)
+            if live.state in TERMINAL:
                 self._end(job, live)
             elif job in self._watched:
                 self._watched[job][1](live)
+
+    def _miss(self, job: str) -> None:
+        """Give a job up that the service does not know, once it had the time to learn of it."""
+        if self._unknown.setdefault(job, 0.0) >= self._visibility:
+            self._end(job, ClientError(f"the service does not know job {job}"))
 
     def _end(self, job: str, outcome: Job | ClientError) -> None:
         if job not in self._watched:
             return  # a question that was asked at the same time has brought the answer
         future, _ = self._watched.pop(job)
+        self._unknown.pop(job, None)
         self._bell.ended(job)
         if future.done():
             return

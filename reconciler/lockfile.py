@@ -117,7 +117,7 @@ class Lockfile:
         self._append({"op": "done", "address": address, "record": asdict(record)})
 
     def failed(self, failure: Failure) -> None:
-        """Record a failed attempt; nothing is pending for the output any more."""
+        """Record a failed attempt. When it is that of the pending job, nothing is pending for the output any more."""
         self._append({"op": "failed", **asdict(failure)})
 
     def dropped(self, address: str) -> None:
@@ -185,6 +185,13 @@ class Lockfile:
         if address in self.pending:
             self.pending[address] = _with_job(self.pending[address], job)
 
+    def _fail(self, failure: Failure) -> None:
+        """Keep a failure; a submission that it is not about – one in doubt, or one made since – stays pending."""
+        self.failures[failure.address] = failure
+        begun = self.pending.get(failure.address)
+        if begun is not None and begun.job is not None and begun.job == failure.job:
+            del self.pending[failure.address]
+
     def _keep_template(self, address: str, record: Mapping[str, Any] | None) -> None:
         self.templates.pop(address, None)
         if record is not None:
@@ -209,12 +216,13 @@ class Lockfile:
                 stream.close()
 
     def _unfinished(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what the next run has to know; the failures first, because they are older than what is pending."""
+        for failure in self.failures.values():
+            yield {"op": "failed", **asdict(failure)}
         for submission in self.pending.values():
             yield {"op": "intent", **_without_job(submission)}
             if submission.job:
                 yield {"op": "submitted", "address": submission.address, "job": submission.job}
-        for failure in self.failures.values():
-            yield {"op": "failed", **asdict(failure)}
 
     # Reading the journal.
 
@@ -255,8 +263,7 @@ class Lockfile:
                 self.pending.pop(address, None)
                 self.failures.pop(address, None)
             case "failed":
-                self.failures[address] = Failure(**fields)
-                self.pending.pop(address, None)
+                self._fail(Failure(**fields))
             case "dropped":
                 self.pending.pop(address, None)
             case "forget":

@@ -70,7 +70,9 @@ def _declared(template: DeclaredTemplate, observed: ObservedState) -> TemplateAc
         return _first(draft, observed)
     there = _by_id(observed, record.id)
     if there is None:
-        return replace(draft, kind="create", reason="the template is missing (drift)", id=None)
+        draft = replace(draft, id=None)
+        missing = replace(draft, kind="create", reason="the template is missing (drift)")
+        return _adopted(draft, observed) or missing  # one made in its place may not have been recorded
     drifted = differs(there, record)
     changed = _changes(record.content, template.content)
     if changed:
@@ -89,15 +91,24 @@ def _declared(template: DeclaredTemplate, observed: ObservedState) -> TemplateAc
 
 def _first(draft: TemplateAction, observed: ObservedState) -> TemplateAction:
     """Decide for a template that we never made, or whose making was interrupted before it was recorded."""
-    named = [there for there in observed.templates if (there.tag, there.name) == (draft.tag, draft.name)]
-    same = next((there for there in named if there.content == draft.content), None)
-    if same is not None:
-        reason = "is on the service already, with this content"
-        return replace(draft, kind="adopt", reason=reason, id=same.id, stored=same.content)
-    if named:
+    if (adopted := _adopted(draft, observed)) is not None:
+        return adopted
+    if named := _namesakes(draft, observed):
         reason = f"{named[0].id} has this name and another content, and was not made by us; rename one of the two"
         return replace(draft, kind="conflict", reason=reason, changes=_changes(named[0].content, draft.content))
     return replace(draft, kind="create", reason="not on the service yet")
+
+
+def _adopted(draft: TemplateAction, observed: ObservedState) -> TemplateAction | None:
+    same = next((there for there in _namesakes(draft, observed) if there.content == draft.content), None)
+    if same is None:
+        return None
+    reason = "is on the service already, with this content"
+    return replace(draft, kind="adopt", reason=reason, id=same.id, stored=same.content)
+
+
+def _namesakes(draft: TemplateAction, observed: ObservedState) -> list[StoredTemplate]:
+    return [there for there in observed.templates if (there.tag, there.name) == (draft.tag, draft.name)]
 
 
 def _undeclared(address: str, record: TemplateRecord, observed: ObservedState, *, prune: bool) -> TemplateAction:
@@ -107,6 +118,8 @@ def _undeclared(address: str, record: TemplateRecord, observed: ObservedState, *
         return replace(draft, kind="forget", reason="no longer declared, and already gone")
     if not prune:
         return replace(draft, reason="no longer declared; kept, as prune is off")
+    if record.adopted:
+        return replace(draft, kind="forget", reason="no longer declared; it was there before us, and stays there")
     if differs(there, record):
         reason = f"no longer declared, but changed outside; delete {record.id} by hand"
         return replace(draft, kind="conflict", reason=reason)

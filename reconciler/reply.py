@@ -24,6 +24,7 @@ ADVICE: Final[Mapping[str, str]] = {
     " TENCENTCLOUD_SECURITY_TOKEN to them, all three",
     "InvalidAccessKeyId": "check TENCENTCLOUD_SECRET_ID; temporary credentials need TENCENTCLOUD_SECURITY_TOKEN too",
     "NoSuchBucket": "check `bucket` and `region` in reconciler.yaml",
+    "NotImplemented": "this service does not offer the call; an older `reconciler serve` has to be upgraded",
     "PaymentRequired": "settle the bill of the account",
     "RequestTimeTooSkewed": "set the clock of this machine",
     "SignatureDoesNotMatch": "check TENCENTCLOUD_SECRET_KEY: it must be the one that belongs to TENCENTCLOUD_SECRET_ID",

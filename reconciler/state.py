@@ -118,7 +118,8 @@ class TemplateRecord:
     """A template that we keep on the service, as the lockfile has it.
 
     ``content`` is what we sent, ``stored`` what the service answered to it: the two differ where a service fills in
-    defaults, and drift is a difference from what it answered.
+    defaults, and drift is a difference from what it answered. One that was ``adopted`` was there before it was
+    recorded, so others may use it.
     """
 
     id: str
@@ -126,6 +127,7 @@ class TemplateRecord:
     name: str
     content: Mapping[str, Any]
     stored: Mapping[str, Any]
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

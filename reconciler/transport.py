@@ -20,7 +20,7 @@ import httpx
 from reconciler.api.error_codes import error_code
 from reconciler.api.signing import Credentials, sign
 from reconciler.endpoints import Endpoints
-from reconciler.errors import MalformedReplyError, ServiceError, UnreachableError
+from reconciler.errors import ClientError, MalformedReplyError, ServiceError, UnreachableError
 from reconciler.pacer import Pacer
 from reconciler.reply import Call, Reply, mistimed, request_id, unreachable
 
@@ -110,15 +110,7 @@ class Transport:
         self._gate = asyncio.Lock()
         self._skew: float | None = None
         self._correction = 0.0
-        connections = parallelism + _BESIDES
-        self._http = httpx.AsyncClient(
-            transport=base,
-            trust_env=base is None,
-            timeout=_TIMEOUT,
-            limits=httpx.Limits(
-                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE
-            ),
-        )
+        self._http = _pool(base, parallelism + _BESIDES)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -158,9 +150,10 @@ class Transport:
         """Send a call once; whoever cares for the pace waits for a ``turn`` first."""
         began = self._clock.ticks()
         reply = await self._exchange(call)
-        if reply.date is not None:
-            self._skew = reply.date.timestamp() - self._clock.wall()
         refusal = reply.refusal()
+        genuine = reply.request_id or (refusal is not None and refusal.request_id)
+        if reply.date is not None and genuine:  # whoever else stands in between may be wrong about the time
+            self._skew = reply.date.timestamp() - self._clock.wall()
         if refusal is not None and refusal.slowed:
             wish = reply.retry_after()
             self._pacer.refused(began, self._clock.ticks(), chance=self._clock.chance(), wish=wish)
@@ -256,6 +249,20 @@ class _Tries:
     failures: int = 0
     refusals: int = 0
     corrections: int = 0
+
+
+def _pool(base: httpx.AsyncBaseTransport | None, connections: int) -> httpx.AsyncClient:
+    """Return what holds the connections. What is wrong with a proxy is not repeated: it may hold a password."""
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEP_ALIVE
+    )
+    advice = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+    try:
+        return httpx.AsyncClient(transport=base, trust_env=base is None, timeout=_TIMEOUT, limits=limits)
+    except ImportError:
+        raise ClientError("the environment asks for a SOCKS proxy, which is not supported", advice=advice) from None
+    except (ValueError, httpx.InvalidURL):
+        raise ClientError("a proxy of the environment has no address of http:// or https://", advice=advice) from None
 
 
 async def _whole(response: httpx.Response) -> bytes | None:

@@ -56,6 +56,7 @@ class World:
         self.slow_downs: list[ServiceError] = []
         self.accepts_all_the_same = False
         self.visible_after = timedelta(0)
+        self.known_after = timedelta(0)
         self.ahead = timedelta(0)
         self.answer_takes = timedelta(0)
         self.on_effect: Callable[[str], None] = lambda _: None
@@ -143,6 +144,11 @@ class World:
         self.objects[operation.output.object] = StoredObject(digest, 7)
         job["state"] = SUCCESS
 
+    def knows(self, name: str, *, after: timedelta) -> bool:
+        """Whether a job has been there for so long, by the service's clock."""
+        accepted: datetime = self.jobs[name]["time"]
+        return accepted + after <= self.time + self.ahead
+
     def describe(self, name: str) -> Job:
         job = self.jobs[name]
         operation = job["request"].operation[0]
@@ -194,7 +200,7 @@ class SimulatedClient(Client):
         self.world.effect("jobs")
         found = {}
         for name in ids:
-            if name in self.world.jobs:
+            if name in self.world.jobs and self.world.knows(name, after=self.world.known_after):
                 self.world.advance(name)
                 found[name] = self.world.describe(name)
         return found
@@ -203,8 +209,7 @@ class SimulatedClient(Client):
         self.world.effect("list_jobs")
         since = datetime.fromisoformat(created_after) if created_after else datetime.min.replace(tzinfo=UTC)
         for name in reversed(self.world.jobs):
-            time = self.world.jobs[name]["time"]
-            if time >= since and time + self.world.visible_after <= self.world.time + self.world.ahead:
+            if self.world.jobs[name]["time"] >= since and self.world.knows(name, after=self.world.visible_after):
                 yield self.world.describe(name)
 
     async def list_objects(self, prefix: str = "") -> dict[str, StoredObject]:

@@ -181,6 +181,54 @@ def test_a_server_error_is_in_doubt_and_a_refusal_is_not(world: World) -> None:
     assert recorded(world).failures["a"].message == "Width is odd"
 
 
+def test_a_request_that_timed_out_at_a_proxy_is_in_doubt(world: World) -> None:
+    world.slow_downs = [ServiceError(408, "Unknown", "Request Timeout")]
+    world.accepts_all_the_same = True
+    assert run_once(world, DESIRED).counts == {"create": 5}
+    assert len(world.jobs) == 5
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_job_that_was_begun_after_a_failure_is_never_begun_again(world: World, *, dies: bool) -> None:
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    world.broken = {"in/a.mp4"}
+    with pytest.raises(ApplyError):
+        run_once(world, one)
+    world.broken = set()
+    if dies:
+        world.on_effect = lambda what: setattr(world, "crash_at", world.effects if what == "submitted: after" else None)
+    with contextlib.suppress(Crash):
+        run_once(world, one, pace=Pace(wait=dies))
+    world.on_effect = lambda _: None
+    for _ in range(2):
+        world.revive()
+        run_once(world, one, pace=Pace(wait=False))
+    run_once(world, one)
+    assert len(world.jobs) == 2
+    assert settled(world, one)
+
+
+def test_a_job_that_the_service_does_not_know_yet_is_waited_for(world: World) -> None:
+    world.known_after = timedelta(seconds=60)
+    assert run_once(world, DESIRED).counts == {"create": 5}
+    assert len(world.jobs) == 5
+
+
+def test_a_job_that_the_next_run_does_not_find_at_first_is_not_made_twice(world: World, tmp_path: Path) -> None:
+    one = DesiredState({"a": DESIRED.outputs["a"]})
+    run_once(world, one)
+    for effect in range(1, world.effects + 1):
+        fresh = World(tmp_path / str(effect), SOURCES)
+        fresh.folder.mkdir()
+        fresh.known_after = fresh.visible_after = timedelta(seconds=100)
+        fresh.crash_at = effect
+        with contextlib.suppress(Crash):
+            run_once(fresh, one)
+        fresh.revive()
+        run_once(fresh, one)
+        assert len(fresh.jobs) == 1, f"crash point {effect}"
+
+
 SLOW_DOWN = ServiceError(503, "SlowDown", "no room")
 
 
@@ -386,6 +434,15 @@ def test_an_object_changed_since_the_plan_is_not_deleted(world: World) -> None:
     with pytest.raises(ApplyError):
         run_once(world, less, prune=True)
     assert world.objects["out/a.mp4"].etag == "other"
+
+
+def test_a_stop_ends_the_deleting(world: World) -> None:
+    run_once(world, DESIRED)
+    stop = asyncio.Event()
+    world.on_effect = lambda what: stop.set() if what == "delete_object: after" else None
+    with pytest.raises(Interrupted):
+        run_once(world, DesiredState({"b": DESIRED.outputs["b"]}), prune=True, stop=stop)
+    assert len([key for key in world.objects if key.startswith("out/")]) == 4
 
 
 def test_a_moved_address_makes_nothing_anew(world: World) -> None:

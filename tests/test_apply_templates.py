@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from reconciler.api.templates import TemplateRequest
 from reconciler.api.transcode import Transcode
-from reconciler.errors import ApplyError
+from reconciler.apply import Pace
+from reconciler.errors import ApplyError, Interrupted
 from reconciler.lockfile import Lockfile
 from reconciler.state import DeclaredTemplate, DesiredState
 from tests.factory import operation, output
@@ -128,6 +130,75 @@ def test_what_names_a_template_that_was_refused_is_not_begun(world: World) -> No
         "NoSuchTemplate",
         "not begun: transcode_template.hd could not be written",
     )
+
+
+def test_a_submission_in_doubt_stays_in_doubt_when_its_template_cannot_be_written(world: World) -> None:
+    one = replace(desired(), outputs={"a": desired().outputs["a"]})
+    world.on_effect = lambda what: setattr(world, "crash_at", world.effects if what == "submit: accepted" else None)
+    with pytest.raises(Crash):
+        run_once(world, one)
+    world.revive()
+    world.on_effect = lambda _: None
+    world.templates.clear()
+    world.refuse_templates, world.visible_after = True, timedelta(seconds=100)
+    with pytest.raises(ApplyError):
+        run_once(world, one)
+    assert recorded(world).pending.keys() == {"a"}
+    world.refuse_templates = False
+    run_once(world, one)
+    assert len(world.jobs) == 1
+
+
+def test_a_stop_ends_the_writing_and_the_deleting(world: World) -> None:
+    stop = asyncio.Event()
+    world.on_effect = lambda what: (
+        stop.set() if what.startswith(("create_template: after", "delete_template")) else None
+    )
+    with pytest.raises(Interrupted):
+        run_once(world, desired(marked=True), stop=stop)
+    assert (world.templates_made, world.jobs) == (1, {})
+    assert recorded(world).templates.keys() == {ADDRESS}
+    world.on_effect = lambda _: None
+    run_once(world, desired(marked=True))
+    stop.clear()
+    world.on_effect = lambda what: stop.set() if what == "delete_template: after" else None
+    bare = replace(desired(), templates={}, outputs={"b": desired().outputs["b"]})
+    with pytest.raises(Interrupted):
+        run_once(world, bare, prune=True, stop=stop)
+    assert recorded(world).templates.keys() == {LOGO}
+
+
+def test_with_fail_fast_nothing_is_begun_after_a_template_that_was_refused(world: World) -> None:
+    world.refuse_templates = True
+    with pytest.raises(ApplyError):
+        run_once(world, replace(desired(), outputs={"b": desired().outputs["b"]}), pace=Pace(fail_fast=True))
+    assert not world.jobs
+
+
+def test_a_template_that_was_there_before_us_outlives_its_entry(world: World) -> None:
+    world.keep("t1other", TemplateRequest.of("hd", Transcode.model_validate(HD)))
+    assert run_once(world, desired()).templates == {ADDRESS: "adopt"}
+    assert run_once(world, desired(fps=30)).templates == {ADDRESS: "update"}
+    bare = replace(desired(fps=30), templates={})
+    assert run_once(world, bare, prune=True).templates == {ADDRESS: "forget"}
+    assert list(world.templates) == ["t1other"]
+    assert recorded(world).templates == {}
+
+
+def test_a_template_that_changed_since_the_plan_is_not_deleted(world: World) -> None:
+    run_once(world, desired())
+    other = TemplateRequest.of("hd", Transcode.model_validate({"container": {"format": "mp4"}}))
+
+    def meddle(what: str) -> None:
+        if what == "delete_object: after":
+            world.keep(f"t1{1:032x}", other)
+
+    world.on_effect = meddle
+    bare = replace(desired(), templates={}, outputs={"b": desired().outputs["b"]})
+    with pytest.raises(ApplyError, match="1 template could not be kept"):
+        run_once(world, bare, prune=True)
+    assert world.templates.keys() == {f"t1{1:032x}"}
+    assert recorded(world).templates.keys() == {ADDRESS}
 
 
 def test_a_conflict_fails_the_run_and_changes_nothing_on_the_service(world: World) -> None:

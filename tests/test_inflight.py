@@ -85,7 +85,7 @@ class Scripted(Client):
         return {name: Job(job_id=name, state=state, progress=7) for name, state in reply.items()}
 
 
-async def follow(client: Scripted, *names: str) -> tuple[list[Job | BaseException], list[str]]:
+async def follow(client: Scripted, *names: str, visibility: float = 0.0) -> tuple[list[Job | BaseException], list[str]]:
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -93,7 +93,7 @@ async def follow(client: Scripted, *names: str) -> tuple[list[Job | BaseExceptio
         await asyncio.sleep(0)
 
     heard: list[str] = []
-    poller = Poller(client, sleep, 0.1)
+    poller = Poller(client, sleep, 0.1, visibility=visibility)
     ended = [poller.watch(name, lambda job: heard.append(f"{job.job_id} {job.state}")) for name in names]
     task = asyncio.create_task(poller.run())
     outcomes = await asyncio.gather(*ended, return_exceptions=True)
@@ -119,6 +119,14 @@ def test_a_job_that_cannot_be_asked_about_ends_with_an_error(reply: dict[str, st
     outcomes, _ = asyncio.run(follow(Scripted(reply), "j1"))
     assert isinstance(outcomes[0], ClientError)
     assert message in str(outcomes[0])
+
+
+def test_an_accepted_job_may_be_unknown_for_a_while() -> None:
+    client = Scripted({}, {"j2": "Running"}, {"j1": "Running", "j2": "Success"}, {}, {}, {}, {}, {}, {})
+    outcomes, heard = asyncio.run(follow(client, "j1", "j2", visibility=0.3))
+    assert [type(outcome) for outcome in outcomes] == [ClientError, Job]
+    assert "j1 Running" in heard
+    assert len(client.asked) == 7
 
 
 @pytest.mark.parametrize(

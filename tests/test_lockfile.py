@@ -82,6 +82,30 @@ def test_a_checkpoint_keeps_what_is_pending_and_what_failed(tmp_path: Path) -> N
     assert "pending" not in (tmp_path / "reconciler.lock").read_text()
 
 
+def test_a_failure_of_before_does_not_end_what_was_begun_since(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    failures = [Failure(name, job, "InvalidSource", "no", "2026-05-01T10:00:00+00:00") for name, job in ("a0", "b-")]
+    for failure in failures:
+        lockfile.failed(replace(failure, job=None if failure.job == "-" else failure.job))
+        lockfile.intend(begun(failure.address))
+        lockfile.submitted(failure.address, "j1")
+    lockfile.checkpoint()
+    for _ in range(2):
+        assert load(tmp_path).pending == {"a": begun("a", "j1"), "b": begun("b", "j1")}
+        opened(tmp_path)
+    assert load(tmp_path).failures.keys() == {"a", "b"}
+
+
+def test_only_the_failure_of_its_own_job_ends_a_submission(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    for name, job in (("a", None), ("b", "j1"), ("c", "j2")):
+        lockfile.intend(begun(name))
+        if job:
+            lockfile.submitted(name, job)
+        lockfile.failed(Failure(name, "j2" if job else None, "Failed", "no", "2026-05-01T10:00:00+00:00"))
+    assert load(tmp_path).pending == lockfile.pending == {"a": begun("a"), "b": begun("b", "j1")}
+
+
 def test_the_lockfile_is_sorted_and_has_one_line_for_each_output(tmp_path: Path) -> None:
     lockfile = opened(tmp_path)
     for address in ("b", 'a["2"]', "a"):

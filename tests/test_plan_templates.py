@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def decide(
         (declared(), kept(), [stored()], "none", "up to date", 0),
         (declared(), kept(HD, FILLED), [stored(FILLED)], "none", "up to date", 0),
         (declared(), kept(), [], "create", "the template is missing (drift)", 0),
-        (declared(), kept(), [stored(id="t2")], "create", "the template is missing (drift)", 0),
+        (declared(), kept(), [stored(UHD, id="t2")], "create", "the template is missing (drift)", 0),
         (declared(), kept(), [stored(UHD)], "update", "the template changed outside (drift)", 1),
         (declared(), kept(), [stored(name="other")], "update", "the template changed outside (drift)", 0),
         (declared(UHD), kept(), [stored()], "update", "video.width: 640 → 1280", 1),
@@ -86,6 +87,17 @@ def test_one_action_for_every_template(
 def test_pruning_deletes_what_nobody_else_changed(there: Any, kind: str, reason: str) -> None:
     (action,) = decide({}, kept(), there, prune=True)
     assert (action.kind, action.reason) == (kind, reason)
+
+
+def test_what_was_there_before_us_is_never_deleted() -> None:
+    records = {ADDRESS: replace(kept()[ADDRESS], adopted=True)}
+    (action,) = decide({}, records, [stored()], prune=True)
+    assert (action.kind, action.reason) == ("forget", "no longer declared; it was there before us, and stays there")
+
+
+def test_one_made_in_the_place_of_a_missing_one_is_taken_when_a_run_died_before_it_was_recorded() -> None:
+    (action,) = decide(declared(), kept(), [stored(id="t2")])
+    assert (action.kind, action.id) == ("adopt", "t2")
 
 
 def test_a_drifted_template_shows_what_will_be_put_back() -> None:

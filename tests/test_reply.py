@@ -86,6 +86,7 @@ def test_a_good_reply_is_no_refusal(body: str) -> None:
         ("Request has expired", "", True, "clock"),
         ("AccessDenied", "no", False, "right"),
         ("ExpiredToken", "Request has expired", False, "TENCENTCLOUD_SECURITY_TOKEN"),
+        ("NotImplemented", "no", False, "older `reconciler serve`"),
         ("Novel", "no", False, None),
     ],
 )

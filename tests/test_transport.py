@@ -290,6 +290,40 @@ def test_a_clock_that_cannot_be_corrected_is_said() -> None:
     assert len(service.codes) == 1
 
 
+def test_only_the_service_is_believed_about_the_time() -> None:
+    wire = Wire(done(Date="Fri, 01 May 2026 10:00:00 GMT"), answer(404, Date="Fri, 01 May 2099 10:00:00 GMT"))
+
+    async def skews(sending: Transport) -> list[float | None]:
+        found = []
+        for _ in range(2):
+            with suppress(ServiceError):
+                await sending.send(READ)
+            found.append(sending.skew)
+        return found
+
+    first, second = on(wire, skews)
+    assert first == second is not None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("socks5://user:planted-password@127.0.0.1:1", "a SOCKS proxy, which is not supported"),
+        ("ftp://user:planted-password@127.0.0.1:1", "has no address of http:// or https://"),
+        ("http://user:planted-password@[::1", "has no address of http:// or https://"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ClientError) as caught:
+        Transport(ENDPOINTS, None, base=None, parallelism=1, patience=Patience(), clock=StandingClock())
+    assert message in caught.value.message
+    assert caught.value.advice == "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+    assert "planted" not in str(caught.value)
+
+
 def test_a_submission_is_not_sent_again_but_the_next_one_has_the_right_time() -> None:
     clock = StandingClock()
     service = Verifying(clock, -86400)

@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -157,7 +157,7 @@ class Service:
 
     def _stand_beside(self, stack: AsyncExitStack) -> None:
         """Open what is there, and make nothing."""
-        database = Database.existing(self._folder / _DATABASE)
+        database = Database.existing(self._folder / _DATABASE, owning=self._owned_for_a_moment)
         takes_jobs = database is not None and database.writable
         memory = Database.in_memory()
         stack.callback(memory.close)
@@ -171,6 +171,19 @@ class Service:
             wake=lambda: None,
             takes_jobs=takes_jobs,
         )
+
+    @contextmanager
+    def _owned_for_a_moment(self) -> Iterator[None]:
+        """Keep everybody from working in the folder while its database is upgraded. Raises GuardError."""
+        with ExitStack() as stack:
+            try:
+                _take_guard(self._folder, stack)
+            except GuardError as error:
+                raise GuardError(
+                    f"{error.message}, with an older version of this program",
+                    advice="end it, or let it finish, and start it again: its database must be upgraded first",
+                ) from None
+            yield
 
     def _worker_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and self._app is not None:
@@ -217,7 +230,7 @@ def _renderer(environ: Mapping[str, str]) -> Renderer:
     return render
 
 
-def _take_guard(folder: Path, stack: AsyncExitStack) -> None:
+def _take_guard(folder: Path, stack: ExitStack | AsyncExitStack) -> None:
     """Take the guard on a folder until the stack is closed; the system gives it back when this process dies."""
     guard = FileLock(folder / _GUARD)
     holder = folder / _HOLDER

@@ -16,6 +16,11 @@ _MAX_HOST: Final = 253
 _HOST: Final = re.compile(
     rf"(?:(?P<bucket>{BUCKET_NAME.pattern})\.)?(?:(?P<half>ci|cos)(?:\.(?P<region>[a-z0-9-]+))?\.)?.*", re.DOTALL
 )
+_OTHER_NAME: Final = re.compile(
+    r"(?P<bucket>.+)\.(?P<half>ci|cos)\.(?P<region>[a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.cn)", re.DOTALL
+)
+"""A true name of the service whose bucket is called as none can be: it means that bucket, not the default one."""
+
 _SERVICE: Final = "service.cos."
 _PORT: Final = re.compile(r":[0-9]*$")
 
@@ -43,5 +48,7 @@ def _parse(host: str) -> Address:
         return Address(half="cos")
     match = _HOST.fullmatch(host)
     assert match is not None  # every part is optional
+    if match["bucket"] is None and match["half"] is None:
+        match = _OTHER_NAME.fullmatch(host) or match
     half = match["half"]
     return Address(match["bucket"], "ci" if half == "ci" else "cos" if half == "cos" else None, match["region"])

@@ -7,10 +7,9 @@ nobody foresaw is answered with 500 InternalError and logged, never with a broke
 from __future__ import annotations
 
 import logging
-import re
+import sqlite3
 import time
 from collections.abc import Mapping
-from typing import Final, Literal
 
 from reconciler.api import signing
 from reconciler.api.signing import Credentials
@@ -20,18 +19,11 @@ from reconciler.service.address import Address
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.dates import http_date
 from reconciler.service.gate import Calls
+from reconciler.service.halves import Half, half_of
 from reconciler.service.http import Receive, Request, Response, Scope, Send, error_response
 from reconciler.service.refused import RefusedError
 
 log = logging.getLogger(__name__)
-
-Half = Literal["ci", "cos"]
-
-_JOB_PATH: Final = re.compile(
-    r"/(jobs(/j[0-9a-f]{32}(,j[0-9a-f]{32})*)?|queue(/p[0-9a-f]{32})?|template(/t[0-9a-z]{33})?|mediabucket)"
-)
-"""What is a job call on a host that serves objects too: an SDK can be set to send both to one host. Objects with
-exactly such keys are out of reach there; ``jobs/a.mp4`` is not."""
 
 
 class App:
@@ -72,7 +64,7 @@ class App:
 
     async def _answer(self, request: Request, send: Send) -> None:
         where = address.parse(request.authority)
-        half = _half(where, request)
+        half, request = await half_of(request, where)
         response = await self._call(request, where, half)
         now = http_date(int(time.time()))
         extra = {"Server": f"tencent-{half}", "Date": now, f"x-{half}-request-id": request.id}
@@ -86,9 +78,15 @@ class App:
             return await self._target(request, where, half)(request, bucket)
         except RefusedError as error:
             code, message = error.code, error.message
+        except PermissionError as error:
+            log.warning("request %s: %s %r: %s", request.id, request.method, request.raw_path, error)
+            code, message = "AccessDenied", f"the service may not touch the files of this call: {error.strerror}"
         except OSError as error:
             log.exception("request %s: %s %r", request.id, request.method, request.raw_path)
             code, message = "InternalError", error.strerror or str(error)
+        except sqlite3.OperationalError as error:
+            log.exception("request %s: %s %r", request.id, request.method, request.raw_path)
+            code, message = "InternalError", f"the service's database: {error}"
         except Exception:
             log.exception("request %s: %s %r", request.id, request.method, request.raw_path)
             code, message = "InternalError", f"the service failed; its log has the reason under {request.id}"
@@ -136,11 +134,6 @@ class App:
 def _as_utf8(headers: Mapping[str, str]) -> dict[str, str]:
     """Decode headers anew as they are signed: a client signs the UTF-8 that it sends."""
     return {name: value.encode("latin-1").decode(errors="surrogateescape") for name, value in headers.items()}
-
-
-def _half(where: Address, request: Request) -> Half:
-    path = request.raw_path.decode("latin-1").replace("%2C", ",").replace("%2c", ",")
-    return "ci" if where.half == "ci" or _JOB_PATH.fullmatch(path) else "cos"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

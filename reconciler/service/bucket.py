@@ -7,6 +7,7 @@ not followed.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -23,6 +24,8 @@ from reconciler.service.address import BUCKET_NAME
 from reconciler.service.digest import Expected
 from reconciler.service.index import Attributes, Facts, ObjectIndex, ObjectInfo, Stamp
 from reconciler.service.refused import RefusedError
+
+log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 5
 _KEPT_WALKS: Final = 8
@@ -164,11 +167,10 @@ class Bucket:
         try:
             yield self._create(folder, name, key)
         finally:
-            with suppress(FileNotFoundError, NotADirectoryError):
-                (folder / name).unlink()
-            if not existed:
-                self._remove_empty(folder)
-            self._index.end_partial(self.name, relative)
+            if _discarded(folder / name):
+                if not existed:
+                    self._remove_empty(folder)
+                self._index.end_partial(self.name, relative)
 
     async def publish(
         self,
@@ -218,10 +220,11 @@ class Bucket:
         return failed
 
     def remove_partial(self, relative: str) -> None:
-        """Remove a temporary file that a dead process left."""
+        """Remove a temporary file that a dead process left; one that cannot be removed is left for the next owner."""
         path = self._folder / relative
         if keys.is_partial(path.name) and self._inside(path.parent):
-            path.unlink(missing_ok=True)
+            if not _discarded(path):
+                return
             self._remove_empty(path.parent)
         self._index.end_partial(self.name, relative)
 
@@ -315,6 +318,18 @@ def _open(path: Path, key: str) -> BinaryIO:
         raise _no_such_key(key) from None
     except PermissionError:
         raise RefusedError("AccessDenied", f"the service may not read the file of `{key}`") from None
+
+
+def _discarded(path: Path) -> bool:
+    """Remove a temporary file, if it is there, and tell whether it is gone: nobody is to fail because it is not."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return True
+    except OSError as error:
+        log.warning("a temporary file stays until the service is started again: %s", error)
+        return False
+    return True
 
 
 def _digest_file(file: BinaryIO, key: str) -> ObjectInfo:

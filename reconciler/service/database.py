@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -60,8 +60,14 @@ class Database:
         return cls(connection, writable=True)
 
     @classmethod
-    def existing(cls, path: Path) -> Database | None:
-        """Open the file when it is there and has tables; never makes one."""
+    def existing(
+        cls, path: Path, *, owning: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> Database | None:
+        """Open the file when it is there and has tables; never makes one.
+
+        ``owning`` is held while a file of an older version is brought up to date: who still works with it must not
+        have it changed underneath. It may raise.
+        """
         if not path.exists():
             return None
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -81,7 +87,11 @@ class Database:
             if not writable:
                 connection.close()
                 raise _unusable(path, "it was written by an older version of this program and is read-only")
-            _upgrade(connection, path, version)
+            with ExitStack() as stack:
+                stack.callback(connection.close)
+                with owning():
+                    _upgrade(connection, path, version)
+                stack.pop_all()
         return cls(connection, writable=writable)
 
     @classmethod
@@ -100,6 +110,11 @@ class Database:
         with closing(self._connection.execute(sql, values or {})) as cursor:
             return cursor.fetchall()
 
+    def each(self, sql: str, values: Mapping[str, Any]) -> Iterator[sqlite3.Row]:
+        """Run one statement that reads and yield its rows one by one, for lists too long to be kept twice."""
+        with closing(self._connection.execute(sql, values)) as cursor:
+            yield from cursor
+
     def many(self, sql: str, values: list[dict[str, Any]]) -> None:
         """Run one statement for each set of values."""
         self._connection.executemany(sql, values).close()
@@ -117,10 +132,11 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk, among others, has ended it already
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
 
 async def until_written(write: Callable[[], None], what: str) -> None:

@@ -21,9 +21,9 @@ def read_http_date(header: str | None) -> int | None:
         return None
 
 
-def iso_date(seconds: int, milliseconds: int = 0) -> str:
+def iso_date(seconds: int, nanoseconds: int = 0) -> str:
     """Return a time as an element has it: ISO 8601, UTC, with milliseconds."""
-    return f"{_second(seconds)}.{milliseconds:03}Z"
+    return f"{_second(seconds)}.{nanoseconds // 1_000_000:03}Z"
 
 
 @lru_cache(maxsize=1024)  # what is listed together was often made together

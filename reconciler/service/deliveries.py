@@ -83,14 +83,21 @@ class Outbox:
 
     def add(self, job: StoredJob) -> None:
         """Note the callback of a job that ends, as a part of the transaction that ends it."""
-        rows = self._database.rows(_NOTIFY, {"queue": job.queue})
-        text = rows[0]["notify"] if rows else None
-        notify = xml.read(NotifyConfig, text.encode(), "NotifyConfig") if text else None
-        target = callbacks.target(xml.read(JobRequest, job.request.encode(), "Request"), notify)
+        try:
+            target = self._target(job)
+        except xml.XmlError:  # stored by another version; the job must be able to end
+            log.exception("whom to tell of the end of %s cannot be read", job.id)
+            return
         if target is not None:
             values = {"job": job.id, "target": target.stored(), "server": target.server, "now": time.time()}
             self._database.rows(_ADD, values)
             self.added()
+
+    def _target(self, job: StoredJob) -> Target | None:
+        rows = self._database.rows(_NOTIFY, {"queue": job.queue})
+        text = rows[0]["notify"] if rows else None
+        notify = xml.read(NotifyConfig, text.encode(), "NotifyConfig") if text else None
+        return callbacks.target(xml.read(JobRequest, job.request.encode(), "Request"), notify)
 
     def first(self, under_way: Iterable[int], full: Iterable[str]) -> Delivery | None:
         """Return the callback that is due first, besides those under way and those to servers that have enough."""

@@ -6,9 +6,10 @@ import asyncio
 import base64
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -97,6 +98,23 @@ class Request:
                 yield chunk
             if not message.get("more_body", False):
                 return
+
+    async def peek(self, size: int) -> tuple[bytes, Request]:
+        """Return at least ``size`` bytes of the body, unless it has not so many, and the request with all of it again.
+
+        A body that does not come is not waited for beyond the usual time; whoever reads it then finds that out.
+        """
+        head, taken = b"", deque[MutableMapping[str, Any]]()
+        with suppress(TimeoutError):
+            while len(head) < size and (not taken or taken[-1].get("more_body", False)):
+                async with asyncio.timeout(STALL_SECONDS):
+                    taken.append(await self.receive())
+                head += taken[-1].get("body", b"")
+
+        async def again() -> MutableMapping[str, Any]:
+            return taken.popleft() if taken else await self.receive()
+
+        return head, replace(self, receive=again)
 
     async def xml_body(self, limit: int = XML_LIMIT) -> bytes:
         """Return the whole body. Raises RefusedError when there is none, too much of it, or it comes too slowly."""

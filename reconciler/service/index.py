@@ -118,8 +118,8 @@ class ObjectIndex:
 
     def between(self, bucket: str, first: str, last: str) -> dict[str, ObjectInfo]:
         """Return what is known of the keys from ``first`` to ``last``, both included, in one query."""
-        rows = self._database.rows(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
-        return {row[0]: _info(row) for row in rows}
+        rows = self._database.each(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
+        return {info.key: info for info in map(_info, rows)}
 
     def remember(self, bucket: str, found: Iterable[ObjectInfo], *, durable: bool = False) -> None:
         """Remember objects as their files are now; ``durable`` when the files could not tell it again."""

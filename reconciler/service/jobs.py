@@ -54,6 +54,8 @@ class JobCalls:
 
     def _find(self, name: str, bucket: Bucket) -> Response:
         ids = [job for job in dict.fromkeys(name.split(",")) if job]
+        if not ids:
+            raise RefusedError("InvalidURI", f"/jobs/{name} names no job")
         found = self._queue.find(bucket.name, ids)
         missing = "".join(f"<NonExistJobIds>{xml.escaped(job)}</NonExistJobIds>" for job in ids if job not in found)
         return _reply((found[job] for job in ids if job in found), missing)

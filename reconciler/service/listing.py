@@ -88,7 +88,9 @@ def walk(folder: Path, prefix: str = "", marker: str = "") -> Found:
 
 
 def _walk(folder: str, base: str, prefix: str, marker: str) -> Found:
-    for entry in _entries(folder, base, prefix, marker):
+    entries = _entries(folder, base, prefix, marker)
+    while entries:
+        entry = entries.pop()  # it keeps its status for as long as it lives, and there may be a million of them
         key = base + entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, f"{key}/", prefix, marker)
@@ -102,17 +104,15 @@ def _walk(folder: str, base: str, prefix: str, marker: str) -> Found:
 
 
 def _entries(folder: str, base: str, prefix: str, marker: str) -> list[os.DirEntry[str]]:
-    """Return what can hold wanted keys in the order of the keys.
-
-    Only the entries themselves are kept: a folder may have a million, which wait until their page is asked for.
-    """
+    """Return what can hold wanted keys, the last one first."""
     try:
         with os.scandir(folder) as entries:
-            wanted = [entry for entry in entries if _may_hold(entry, base, prefix, marker)]
+            wanted = [entry for entry in entries if keys.is_segment(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    wanted.sort(key=_name)
-    return wanted
+    if prefix or marker:
+        wanted = [entry for entry in wanted if _may_hold(base + _name(entry), prefix, marker)]
+    return sorted(wanted, key=_name, reverse=True)
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -120,10 +120,7 @@ def _name(entry: os.DirEntry[str]) -> str:
     return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
-def _may_hold(entry: os.DirEntry[str], base: str, prefix: str, marker: str) -> bool:
-    if not keys.is_segment(entry.name):
-        return False
-    key = base + _name(entry)
-    if key.endswith("/"):
-        return (key > marker or marker.startswith(key)) and (key.startswith(prefix) or prefix.startswith(key))
-    return key > marker and key.startswith(prefix)
+def _may_hold(name: str, prefix: str, marker: str) -> bool:
+    if name.endswith("/"):
+        return (name > marker or marker.startswith(name)) and (name.startswith(prefix) or prefix.startswith(name))
+    return name > marker and name.startswith(prefix)

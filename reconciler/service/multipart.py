@@ -119,7 +119,10 @@ class MultipartCalls:
 
 def _told(part: Part) -> messages.Part:
     return messages.Part(
-        part_number=part.number, last_modified=iso_date(part.modified_at), e_tag=f'"{part.md5}"', size=part.size
+        part_number=part.number,
+        last_modified=iso_date(part.modified_at),
+        e_tag=f'"{part.md5}"',
+        size=part.size,
     )
 
 

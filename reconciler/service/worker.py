@@ -142,7 +142,7 @@ class Worker:
             made = await self._make(job)
         except (RenderFailed, RefusedError) as error:
             code, message = error.code, str(error) if isinstance(error, RenderFailed) else error.message
-        except (RenderError, OSError) as error:
+        except (RenderError, OSError, sqlite3.OperationalError) as error:
             code, message = "InternalError", _reason(error)
         except Exception as error:
             log.exception("job %s", job.id)
@@ -217,7 +217,9 @@ def source_key(url: str, bucket: str, region: str) -> str:
     return key
 
 
-def _reason(error: RenderError | OSError) -> str:
+def _reason(error: RenderError | OSError | sqlite3.OperationalError) -> str:
     if isinstance(error, OSError):
         return f"the result could not be stored: {error.strerror or error}"
+    if isinstance(error, sqlite3.OperationalError):
+        return f"the result could not be noted down: {error}"
     return f"{error.message}; {error.advice}" if error.advice else error.message

@@ -65,7 +65,13 @@ def test_for_programs_each_event_is_one_line_and_the_first_names_the_format(caps
     finished = events[4]
     assert (finished["address"], finished["action"], finished["object"]) == ("a", "create", "out/a.mp4")
     assert "request" not in finished
-    assert events[-1] == {"type": "summary", "done": {"create": 1, "delete": 1}, "failed": 1, "left": 1, "templates": {"update": 1}}
+    assert events[-1] == {
+        "type": "summary",
+        "done": {"create": 1, "delete": 1},
+        "failed": 1,
+        "left": 1,
+        "templates": {"update": 1},
+    }
 
 
 def test_for_terminals_bars_stand_below_the_finished_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,6 +309,8 @@ JOBS: Final = (
     Wrong("GET", f"{CI}/nothing", 400, "InvalidURI", ("/nothing",)),
     Wrong("GET", f"{CI}/JOBS?tag=VideoSynthesis", 400, "InvalidURI", ("/JOBS",)),
     Wrong("GET", f"{CI}/%ff", 400, "InvalidURI", ("UTF-8",)),
+    Wrong("GET", f"{CI}/jobs/,", 400, "InvalidURI", ("/jobs/,", "no job")),
+    Wrong("PUT", f"no-appid.cos.{REGION}.myqcloud.com/a", 404, "NoSuchBucket", ("no-appid",)),
     Wrong("GET", f"none-1.ci.{REGION}.myqcloud.com/jobs?tag=a", 404, "NoSuchBucket", ("none-1",)),
     Wrong("GET", f"{BUCKET}.ci.ap-beijing.myqcloud.com/jobs?tag=a", 404, "NoSuchBucket", ("ap-beijing", REGION)),
 )

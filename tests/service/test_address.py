@@ -17,7 +17,9 @@ CASES = {
     "[::1]:8787": Address(),
     "localhost": Address(),
     "": Address(),
-    "no-appid.cos.ap-chongqing.myqcloud.com": Address(),
+    "no-appid.cos.ap-chongqing.myqcloud.com": Address("no-appid", "cos", "ap-chongqing"),
+    "two.labels.ci.ap-chongqing.tencentcos.cn:8787": Address("two.labels", "ci", "ap-chongqing"),
+    "films.example.com": Address(),
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -128,16 +129,45 @@ def test_what_nobody_foresaw_is_answered_and_logged(
     asyncio.run(main())
 
 
-def test_trouble_with_the_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("trouble", "status", "code", "message"),
+    [
+        (OSError(28, "No space left on device"), 500, "InternalError", "No space left on device"),
+        (
+            PermissionError(13, "Permission denied", "/folder/a"),
+            403,
+            "AccessDenied",
+            "the service may not touch the files of this call: Permission denied",
+        ),
+    ],
+    ids=["a full disk", "another one's file"],
+)
+def test_trouble_with_the_disk_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: OSError, status: int, code: str, message: str
+) -> None:
+    async def put(*_: Any, **__: Any) -> None:
+        raise trouble
 
-    monkeypatch.setattr(Bucket, "put", full)
+    monkeypatch.setattr(Bucket, "put", put)
 
     async def main() -> None:
         async with running(tmp_path) as caller:
             reply = await caller.put("a")
-            assert (reply.status_code, error(reply).message) == (500, "No space left on device")
+            document = error(reply)
+            assert (reply.status_code, document.code, document.message) == (status, code, message)
+
+    asyncio.run(main())
+
+
+def test_trouble_with_the_database_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            await caller.http.get(f"{CI}/queue")
+            other = sqlite3.connect(tmp_path / ".reconciler" / "service.sqlite")
+            other.execute("DROP TABLE template")
+            other.close()
+            reply = await caller.http.get(f"{CI}/template")
+            assert (reply.status_code, error(reply).message) == (500, "the service's database: no such table: template")
 
     asyncio.run(main())
 

@@ -56,6 +56,39 @@ def test_a_transaction_that_raises_leaves_nothing() -> None:
     database.close()
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_full_disk_is_named_and_leaves_no_transaction_open(tmp_path: Path, durable: bool) -> None:
+    database = Database.create(tmp_path / "service.sqlite")
+    pages = database.rows("PRAGMA page_count")[0][0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
+    with (
+        pytest.raises(sqlite3.OperationalError, match="database or disk is full"),
+        database.transaction(durable=durable),
+    ):
+        database.rows("INSERT INTO partial VALUES ('b', :path)", {"path": "p" * 100_000})
+    database.rows("PRAGMA max_page_count = 100000")
+    with database.transaction(durable=durable):
+        database.rows("INSERT INTO partial VALUES ('b', 'p')")
+    assert [row["path"] for row in database.rows("SELECT path FROM partial")] == ["p"]
+    database.close()
+
+
+def test_a_commit_that_fails_is_rolled_back(tmp_path: Path) -> None:
+    database = Database.create(tmp_path / "service.sqlite")
+
+    def write_a_part_of_no_upload() -> None:
+        with database.transaction(durable=True):
+            database.rows("PRAGMA defer_foreign_keys = ON")
+            database.rows("INSERT INTO part VALUES ('no upload', 1, 1, :md5, '0', 0)", {"md5": "0" * 32})
+
+    with pytest.raises(sqlite3.IntegrityError):
+        write_a_part_of_no_upload()
+    with database.transaction(durable=True):
+        database.rows("INSERT INTO partial VALUES ('b', 'p')")
+    assert database.rows("SELECT * FROM part") == []
+    database.close()
+
+
 def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:
     assert Database.existing(tmp_path / "none" / "service.sqlite") is None
     assert list(tmp_path.iterdir()) == []

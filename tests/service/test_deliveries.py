@@ -308,6 +308,17 @@ def test_a_callback_is_sent_until_it_is_taken(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_job_whose_request_cannot_be_read_ends_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = Office(tmp_path)
+    job = made.begin("http://127.0.0.1:1/")
+    made.database.rows("UPDATE job SET request = '<Request><Strange/></Request>'")
+    made.queue.fail(job, "InternalError", "its request cannot be read")
+    assert made.queue.find(BUCKET, [job])[job].state == "Failed"
+    assert made.rows() == []
+    assert f"whom to tell of the end of {job} cannot be read" in caplog.text
+    made.database.close()
+
+
 def test_after_the_last_attempt_it_is_given_up_and_the_reason_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,15 +6,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from reconciler.errors import GuardError, ReconcilerError, RenderError
 from reconciler.service import Service
+from reconciler.service.database import SCHEMA_VERSION
 from tests.service.harness import BUCKET, CI, COS, REGION, Studio, drop, error, jobs, operation, running
 
 LIST = f"{CI}/jobs?tag=VideoSynthesis"
+OLD_SCHEMA = Path(__file__).with_name("schema_1.sql")
 
 
 def everything(root: Path) -> list[str]:
@@ -90,6 +94,63 @@ def test_a_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
             assert (await caller.http.get(LIST)).status_code == 200
 
     asyncio.run(main())
+
+
+def test_a_temporary_file_that_cannot_be_removed_keeps_nobody_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = ".reconciler-0.partial"
+    stuck = drop(tmp_path, f"in/{name}/film").parent  # a folder: the system unlinks none
+    noted = "SELECT path FROM partial"
+
+    async def main() -> list[tuple[str]]:
+        async with running(tmp_path) as caller:
+            assert (await caller.put("in/a")).status_code == 200
+        with closing(sqlite3.connect(tmp_path / ".reconciler" / "service.sqlite")) as database:
+            database.execute("INSERT OR IGNORE INTO partial VALUES (?, ?)", (BUCKET, f"in/{name}"))
+            database.commit()
+            async with running(tmp_path) as caller:
+                assert await caller.keys() == ["in/a"]
+            return database.execute(noted).fetchall()
+
+    assert asyncio.run(main()) == [(f"in/{name}",)]
+    assert "a temporary file stays until the service is started again" in caplog.text
+    (stuck / "film").unlink()
+    stuck.rmdir()
+    stuck.touch()
+    with closing(sqlite3.connect(tmp_path / ".reconciler" / "service.sqlite")) as database:
+        asyncio.run(_started_once(tmp_path))
+        assert database.execute(noted).fetchall() == []
+    assert not stuck.exists()
+
+
+async def _started_once(root: Path) -> None:
+    async with running(root):
+        pass
+
+
+def test_looking_does_not_upgrade_the_database_that_another_process_works_with(tmp_path: Path) -> None:
+    folder = tmp_path / ".reconciler"
+    folder.mkdir()
+    old = sqlite3.connect(folder / "service.sqlite")
+    old.executescript(f"{OLD_SCHEMA.read_text()} PRAGMA user_version = 1;")
+
+    def version() -> int:
+        return int(old.execute("PRAGMA user_version").fetchone()[0])
+
+    async def look() -> None:
+        async with running(tmp_path, work=False) as caller:
+            assert (await caller.http.get(f"{CI}/jobs?tag=VideoSynthesis")).status_code == 200
+
+    with FileLock(folder / "worker.guard"):
+        with pytest.raises(GuardError, match="with an older version of this program") as caught:
+            asyncio.run(look())
+        assert "start it again" in (caught.value.advice or "")
+        assert version() == 1
+    asyncio.run(look())
+    assert version() == SCHEMA_VERSION
+    assert not (folder / "worker.json").exists()
+    old.close()
 
 
 @pytest.mark.parametrize("damage", ["newer", "garbage"])

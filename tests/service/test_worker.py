@@ -170,6 +170,11 @@ FAILURES: dict[str, tuple[Exception, str, str]] = {
         "InternalError",
         "the result could not be stored: No space left on device",
     ),
+    "full disk of the database": (
+        sqlite3.OperationalError("database or disk is full"),
+        "InternalError",
+        "the result could not be noted down: database or disk is full",
+    ),
     "no ffmpeg": (
         RenderError("FFmpeg does not run", advice="install it"),
         "InternalError",
