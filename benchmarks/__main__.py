@@ -1,11 +1,11 @@
-"""``python -m benchmarks [NAME …]``: cold_start, no_change, one_job, service; all of them when none is named."""
+"""``python -m benchmarks [NAME …]``: cold_start, no_change, one_job, service, objects; all of them when none is named."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("cold_start", "no_change", "one_job", "service")
+NAMES = ("cold_start", "no_change", "one_job", "service", "objects")
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ class Bucket:
         with ExitStack() as stack:
             stack.callback(file.close)
             info = self._index.between(self.name, key, key).get(key)
-            if info is None or info.stamp != Stamp.of(os.fstat(file.fileno())):
+            if info is None or not info.is_still(Stamp.of(os.fstat(file.fileno()))):
                 info = await files.in_thread(_digest_file, file, key)
                 self._index.remember(self.name, [info])
             stack.pop_all()
@@ -139,9 +139,9 @@ class Bucket:
         """Store the content of an open object under another key; its digests are those of the source."""
         with self.partial(key, secrets.token_hex(8)) as path:
             await files.in_thread(files.copy, file, path)
-            if Stamp.of(os.fstat(file.fileno())) != source.stamp:
+            if not source.is_still(Stamp.of(os.fstat(file.fileno()))):
                 raise RefusedError("PathConflict", f"the file of `{source.key}` changed while it was copied; try again")
-            facts = source.facts._replace(attributes=attributes)
+            facts = Facts(source.etag, source.crc64, attributes)
             return await self.publish(key, path, facts=facts, forbid_overwrite=forbid_overwrite)
 
     async def join(
@@ -190,7 +190,7 @@ class Bucket:
         target = self._folder / key
         _move(path, target, key, forbid_overwrite=forbid_overwrite)
         self._walks.forget()
-        info = ObjectInfo(key, Stamp.of(target.lstat()), stored)
+        info = ObjectInfo.of(key, Stamp.of(target.lstat()), stored)
         self._index.remember(self.name, [info], durable=not stored.are_those_of_the_file)
         await files.in_thread(_sync_existing, self._up_to_here(target.parent))
         return info
@@ -234,7 +234,7 @@ class Bucket:
         if not found:
             return []
         known = self._index.between(self.name, found[0][0], found[-1][0])
-        unknown = [key for key, stamp in found if key not in known or known[key].stamp != stamp]
+        unknown = [key for key, stamp in found if key not in known or not known[key].is_still(stamp)]
         if unknown:
             fresh = await files.in_thread(_digest_files, self._folder, unknown)
             self._index.remember(self.name, fresh.values())
@@ -337,7 +337,7 @@ def _digest_file(file: BinaryIO, key: str) -> ObjectInfo:
     stamp = Stamp.of(os.fstat(file.fileno()))
     digest = files.digest_of(file)
     file.seek(0)
-    return ObjectInfo(key, stamp, Facts(digest.md5, digest.crc64))
+    return ObjectInfo.of(key, stamp, Facts(digest.md5, digest.crc64))
 
 
 def _digest_files(folder: Path, wanted: Iterable[str]) -> dict[str, ObjectInfo]:

@@ -40,19 +40,19 @@ class Copies:
         given = attributes.read(request.headers)
         source, origin, file = await self._open(request)
         with file:
-            if origin.stamp.size > bodies.MAX_UPLOAD:
+            if origin.size > bodies.MAX_UPLOAD:
                 raise bodies.too_large()
             is_itself = (source.name, origin.key) == (bucket.name, key)
             wanted = _attributes(request, given, origin, is_itself=is_itself)
             info = await bucket.copy(key, origin, file, wanted, forbid_overwrite=forbid_overwrite)
-        return _copied("CopyObjectResult", info.etag, info.modified, info.facts.crc64)
+        return _copied("CopyObjectResult", info.etag, info.modified, info.crc64)
 
     async def copy_part(self, request: Request, upload: Upload, number: int) -> Response:
         """Copy an object, or a range of it, as a part of an upload."""
         _, origin, file = await self._open(request)
         with ExitStack() as stack:
             stack.callback(file.close)
-            part = _part(request, origin.stamp.size)
+            part = _part(request, origin.size)
             if len(part) > bodies.MAX_UPLOAD:
                 raise bodies.too_large()
             made = await self._uploads.put(upload, number, files.blocks_of(file, part), Expected(length=len(part)))
@@ -70,7 +70,7 @@ class Copies:
         with ExitStack() as stack:
             stack.callback(file.close)
             conditions.check_source(request.headers, info.etag, info.modified)
-            attributes.check_readable(key, info.facts.attributes)
+            attributes.check_readable(key, info.attributes)
             stack.pop_all()
         return bucket, info, file
 
@@ -100,7 +100,7 @@ def _attributes(request: Request, given: Attributes, origin: ObjectInfo, *, is_i
         return given
     if directive.lower() != "copy":
         raise RefusedError("InvalidArgument", f"{_DIRECTIVE}: `{directive}` is neither Copy nor Replaced")
-    kept = origin.facts.attributes
+    kept = origin.attributes
     if is_itself and given.storage_class == kept.storage_class:
         raise RefusedError("InvalidRequest", f"a copy of an object to itself needs {_DIRECTIVE}: Replaced")
     headers = {name: value for name, value in kept.headers.items() if name != STORAGE_CLASS}

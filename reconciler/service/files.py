@@ -20,7 +20,7 @@ from reconciler.service.digest import Digest
 BLOCK: Final = 1 << 20
 """Bytes that are written and digested in one go."""
 
-_READ: Final = 256 * 1024
+_READ: Final = 512 * 1024
 _AT_ONCE: Final = 1 << 30
 _CANNOT: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _SMALL: Final = 64 * 1024

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from reconciler.service.database import Database
 
@@ -26,7 +25,6 @@ STANDARD: Final = "STANDARD"
 
 _MD5_DIGITS: Final = 32
 _NONE: Final = "{}"
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 _BETWEEN: Final = """
     SELECT key, size, mtime_ns, inode, etag, crc64, content_type, headers FROM object
@@ -34,7 +32,7 @@ _BETWEEN: Final = """
 """
 _REMEMBER: Final = """
     INSERT OR REPLACE INTO object (bucket, key, size, mtime_ns, inode, etag, crc64, content_type, headers)
-    VALUES (:bucket, :key, :size, :mtime_ns, :inode, :etag, :crc64, :content_type, :headers)
+    VALUES (:bucket, :key, :size, :mtime_ns, :inode, :etag, :crc64, :written_type, :headers)
 """
 _FORGET: Final = "DELETE FROM object WHERE bucket = :bucket AND key = :key"
 _BEGIN_PARTIAL: Final = "INSERT OR IGNORE INTO partial (bucket, path) VALUES (:bucket, :path)"
@@ -59,7 +57,7 @@ class Attributes(NamedTuple):
     """What a writer says of an object beside its content; ``headers`` are given back as they came."""
 
     content_type: str | None = None
-    headers: Mapping[str, str] = _NO_HEADERS
+    headers: Mapping[str, str] = MappingProxyType({})
 
     @property
     def storage_class(self) -> str:
@@ -88,26 +86,46 @@ class Facts(NamedTuple):
 
 
 class ObjectInfo(NamedTuple):
-    """One object: its key, its file's stamp and what is known of it."""
+    """One object, as a row of the index has it: long lists are made of these, and nothing else."""
 
     key: str
-    stamp: Stamp
-    facts: Facts
+    size: int
+    mtime_ns: int
+    inode: int
+    etag: str
+    crc64: str
+    written_type: str | None
+    headers: str
 
-    @property
-    def etag(self) -> str:
-        """Without quotes."""
-        return self.facts.etag
+    @classmethod
+    def of(cls, key: str, stamp: Stamp, facts: Facts) -> ObjectInfo:
+        """Return the object that a file of this stamp is."""
+        content_type, headers = facts.attributes
+        return cls(key, *stamp, facts.etag, facts.crc64, content_type, headers_json(headers))
+
+    def is_still(self, stamp: Stamp) -> bool:
+        """Tell whether this is what is known of a file of this stamp."""
+        return self[1:4] == stamp
 
     @property
     def modified(self) -> int:
         """Seconds since 1970."""
-        return self.stamp.mtime_ns // 1_000_000_000
+        return self.mtime_ns // 1_000_000_000
+
+    @property
+    def attributes(self) -> Attributes:
+        """What its writer said of it."""
+        return Attributes(self.written_type, headers_of(self.headers))
+
+    @property
+    def storage_class(self) -> str:
+        """The name of its class."""
+        return STANDARD if self.headers == _NONE else self.attributes.storage_class
 
     @property
     def content_type(self) -> str:
         """As the writer named it, otherwise by the key's suffix."""
-        return self.facts.attributes.content_type or mimetypes.guess_type(self.key, strict=False)[0] or _DEFAULT_TYPE
+        return self.written_type or mimetypes.guess_type(self.key, strict=False)[0] or _DEFAULT_TYPE
 
 
 class ObjectIndex:
@@ -119,11 +137,11 @@ class ObjectIndex:
     def between(self, bucket: str, first: str, last: str) -> dict[str, ObjectInfo]:
         """Return what is known of the keys from ``first`` to ``last``, both included, in one query."""
         rows = self._database.each(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
-        return {info.key: info for info in map(_info, rows)}
+        return {row[0]: ObjectInfo._make(row) for row in rows}
 
     def remember(self, bucket: str, found: Iterable[ObjectInfo], *, durable: bool = False) -> None:
         """Remember objects as their files are now; ``durable`` when the files could not tell it again."""
-        values = [_values(bucket, *info) for info in found]
+        values = [{"bucket": bucket, **info._asdict()} for info in found]
         if values:
             with self._database.transaction(durable=durable):
                 self._database.many(_REMEMBER, values)
@@ -155,23 +173,4 @@ def headers_json(headers: Mapping[str, str]) -> str:
 
 def headers_of(column: str) -> Mapping[str, str]:
     """Read headers from a column; most objects have none, and lists are long."""
-    return _NO_HEADERS if column == _NONE else json.loads(column)
-
-
-def _info(row: sqlite3.Row) -> ObjectInfo:
-    key, size, mtime_ns, inode, etag, crc64, content_type, headers = row
-    described = content_type is not None or headers != _NONE
-    attributes = Attributes(content_type, headers_of(headers)) if described else NO_ATTRIBUTES
-    return ObjectInfo(key, Stamp(size, mtime_ns, inode), Facts(etag, crc64, attributes))
-
-
-def _values(bucket: str, key: str, stamp: Stamp, facts: Facts) -> dict[str, Any]:
-    return {
-        "bucket": bucket,
-        "key": key,
-        **stamp._asdict(),
-        "etag": facts.etag,
-        "crc64": facts.crc64,
-        "content_type": facts.attributes.content_type,
-        "headers": headers_json(facts.attributes.headers),
-    }
+    return NO_ATTRIBUTES.headers if column == _NONE else json.loads(column)

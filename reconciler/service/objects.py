@@ -97,7 +97,7 @@ async def _put(request: Request, bucket: Bucket, key: str) -> Response:
         attributes.read(request.headers),
         forbid_overwrite=attributes.forbids_overwrite(request.headers),
     )
-    return Response(headers={"ETag": f'"{info.etag}"', "x-cos-hash-crc64ecma": info.facts.crc64})
+    return Response(headers={"ETag": f'"{info.etag}"', "x-cos-hash-crc64ecma": info.crc64})
 
 
 async def _get(request: Request, bucket: Bucket, key: str) -> Response:
@@ -110,14 +110,14 @@ async def _get(request: Request, bucket: Bucket, key: str) -> Response:
         stack.callback(file.close)
         if conditions.not_modified(request.headers, info.etag, info.modified):
             return Response(304, headers=_identity(info))
-        wanted = conditions.byte_range(request.headers, info.etag, info.modified, info.stamp.size)
-        part = range(info.stamp.size) if wanted is None else wanted
+        wanted = conditions.byte_range(request.headers, info.etag, info.modified, info.size)
+        part = range(info.size) if wanted is None else wanted
         headers = _headers(info) | replaced
         if wanted is not None:
-            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{info.stamp.size}"
+            headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{info.size}"
         if request.method == "HEAD":
             return Response(206 if wanted else 200, b"", headers, length=len(part))
-        attributes.check_readable(key, info.facts.attributes)
+        attributes.check_readable(key, info.attributes)
         stack.pop_all()  # the stream closes the file
         body = bodies.until_gone(request, files.blocks_of(file, part))
         return Response(206 if wanted else 200, body, headers, length=len(part))
@@ -152,11 +152,11 @@ def _identity(info: ObjectInfo) -> dict[str, str]:
 
 def _headers(info: ObjectInfo) -> dict[str, str]:
     return {
-        **attributes.told(info.facts.attributes),
+        **attributes.told(info.attributes),
         **_identity(info),
         "Accept-Ranges": "bytes",
         "Content-Type": info.content_type,
-        "x-cos-hash-crc64ecma": info.facts.crc64,
+        "x-cos-hash-crc64ecma": info.crc64,
     }
 
 

@@ -6,11 +6,12 @@ the process dies, every row has its file; files without a row are removed by the
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +21,8 @@ from reconciler.service.database import Database
 from reconciler.service.digest import Expected
 from reconciler.service.index import Attributes, headers_json, headers_of
 from reconciler.service.refused import RefusedError
+
+log = logging.getLogger(__name__)
 
 PART_NUMBERS: Final = range(1, 10_000 + 1)
 
@@ -149,19 +152,21 @@ class Uploads:
         await files.in_thread(shutil.rmtree, self._folder / upload.id, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove files that no row names, and rows whose files a power cut took; only the owner may do so."""
+        """Remove files that no row names, and rows whose files a power cut took; only the owner may do so.
+
+        What cannot be removed is in nobody's way; the next owner tries again.
+        """
         rows = self._database.rows(_ALL_PARTS)
         wanted = {(row["upload"], _file_name(row["number"], row["md5"])): row["number"] for row in rows}
         uploads = {row["id"] for row in self._database.rows(_UPLOADS)}
         there = set()
-        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+        for path in self._folder.glob("*/*"):
+            there.add((path.parent.name, path.name))
+            if (path.parent.name, path.name) not in wanted:
+                _discard(path, path.unlink)
+        for folder in self._folder.glob("*"):
             if folder.name not in uploads:
-                shutil.rmtree(folder)
-                continue
-            for path in folder.iterdir():
-                there.add((folder.name, path.name))
-                if (folder.name, path.name) not in wanted:
-                    path.unlink()
+                _discard(folder, folder.rmdir)
         lost = [{"upload": pair[0], "number": wanted[pair]} for pair in wanted.keys() - there]
         with self._database.transaction(durable=False):
             self._database.many(_FORGET, lost)
@@ -183,6 +188,13 @@ class Uploads:
             self._database.rows(_KEEP, {"upload": upload.id, **part._asdict()})
         if replaced.number == part.number and replaced.md5 != part.md5:
             self.path(upload, replaced).unlink(missing_ok=True)
+
+
+def _discard(path: Path, remove: Callable[[], None]) -> None:
+    try:
+        remove()
+    except OSError as error:
+        log.warning("%s is left over and cannot be removed: %s", path, error)
 
 
 def _upload(row: sqlite3.Row) -> Upload:

@@ -221,7 +221,9 @@ def test_what_is_too_large_is_copied_in_parts(tmp_path: Path) -> None:
         async with running(tmp_path) as caller:
             bucket = caller.service.app._buckets.get(BUCKET)
             assert bucket is not None
-            known = ObjectInfo("a", Stamp.of(path.stat()), Facts("0" * 32, "0"))  # to read 5 GiB is not what is tested
+            known = ObjectInfo.of(
+                "a", Stamp.of(path.stat()), Facts("0" * 32, "0")
+            )  # to read 5 GiB is not what is tested
             bucket._index.remember(BUCKET, [known])
             reply = await copy(caller, "b", f"{HOST}/a")
             assert (reply.status_code, error(reply).code) == (400, "EntityTooLarge")

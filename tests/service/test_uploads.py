@@ -150,6 +150,16 @@ def test_what_a_dead_owner_left_is_removed_and_nothing_else(database: Database, 
     assert uploads.parts(upload) == [kept]
 
 
+def test_what_cannot_be_removed_keeps_nobody_from_starting(
+    uploads: Uploads, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "unknown" / "folder" / "deep").mkdir(parents=True)  # the service makes no folders there
+    (folder / "file").write_bytes(b"")
+    uploads.clean()
+    assert names(folder) == ["file", "unknown", "unknown/folder", "unknown/folder/deep"]
+    assert f"{folder / 'unknown'} is left over and cannot be removed" in caplog.text
+
+
 def test_there_is_nothing_to_clean_where_nothing_is(uploads: Uploads, folder: Path) -> None:
     uploads.begin(BUCKET, "a", NO_ATTRIBUTES)
     uploads.clean()
