@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME …]``: cold_start, no_change, one_job, service, objects; all of them when none is named."""
+"""``python -m benchmarks [NAME …]``: cold_start, no_change, one_job, service, objects; all when none is named."""
 
 from __future__ import annotations
 
