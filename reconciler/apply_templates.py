@@ -7,7 +7,7 @@ process die before it is recorded, the next plan finds it in the same way and ad
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,7 @@ from reconciler.report import Report
 from reconciler.state import StoredTemplate, TemplateRecord
 
 _GOING: Final = frozenset({"delete", "forget"})
+_NONE: Final[Mapping[str, StoredTemplate]] = {}
 
 
 @dataclass
@@ -65,20 +66,28 @@ class TemplateKeeper:
                 self.report.failed(address, "changed on the service during this run; `apply --replace` what was made")
 
     async def remove(self, actions: Iterable[TemplateAction]) -> None:
-        """Delete what is no longer declared."""
-        for action in actions:
-            if action.kind in _GOING and not self.stop.is_set():
-                await self._attempt(action)
-
-    async def _attempt(self, action: TemplateAction) -> None:
+        """Delete what is no longer declared, unless somebody else has changed it since the plan was made."""
+        going = [action for action in actions if action.kind in _GOING]
+        deletes = any(action.kind == "delete" for action in going) and not self.stop.is_set()
         try:
-            await self._perform(action)
+            there = {template.id: template for template in await stored_templates(self.client, wanted=deletes)}
+        except ClientError as error:
+            for action in going:
+                self._fail(action, error.message)
+            return
+        for action in going:
+            if not self.stop.is_set():
+                await self._attempt(action, there)
+
+    async def _attempt(self, action: TemplateAction, there: Mapping[str, StoredTemplate] = _NONE) -> None:
+        try:
+            await self._perform(action, there)
         except ClientError as error:
             self._fail(action, error.message)
         else:
             self.report.template(action.address, action.kind)
 
-    async def _perform(self, action: TemplateAction) -> None:
+    async def _perform(self, action: TemplateAction, there: Mapping[str, StoredTemplate]) -> None:
         match action.kind:
             case "create":
                 self._record(action, await self._created(action))
@@ -90,7 +99,7 @@ class TemplateKeeper:
                 assert action.id is not None
                 self._record(action, StoredTemplate(action.id, action.tag, action.name, action.stored))
             case "delete":
-                await self._delete(action.address)
+                await self._delete(action.address, there)
             case _:
                 self.lockfile.forget_template(action.address)
 
@@ -111,10 +120,9 @@ class TemplateKeeper:
                 return there
         raise unknown
 
-    async def _delete(self, address: str) -> None:
-        """Delete a template, unless somebody else has changed it since the plan was made."""
+    async def _delete(self, address: str, there: Mapping[str, StoredTemplate]) -> None:
         record = self.lockfile.templates[address]
-        if any(there.id == record.id and differs(there, record) for there in await stored_templates(self.client)):
+        if record.id in there and differs(there[record.id], record):
             raise ClientError(f"{record.id} has changed since the plan was made; kept")
         await self.client.delete_template(record.id)
         self.lockfile.forget_template(address)

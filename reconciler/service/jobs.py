@@ -10,7 +10,7 @@ from datetime import datetime
 
 from reconciler.api import xml
 from reconciler.api.messages import STATES
-from reconciler.service import media_query
+from reconciler.service import parameters
 from reconciler.service.admission import Admission, read_request
 from reconciler.service.bucket import Bucket
 from reconciler.service.http import Request, Response, xml_document
@@ -61,8 +61,8 @@ class JobCalls:
         return _reply((found[job] for job in ids if job in found), missing)
 
     def _list(self, request: Request, bucket: Bucket) -> Response:
-        size = media_query.size(request, "size")
-        after = media_query.number(request, "nextToken", 0) if request.parameter("nextToken") else None
+        size = parameters.size(request, "size")
+        after = parameters.number(request, "nextToken", 0) if request.parameter("nextToken") else None
         jobs, more = self._queue.page(bucket.name, _selection(request), after=after, limit=size)
         # Always there, empty at the end: an SDK reads a bare <Response/> as something else.
         return _reply(jobs, f"<NextToken>{jobs[-1].number if more else ''}</NextToken>")
@@ -87,22 +87,22 @@ def _reply(jobs: Iterable[StoredJob], rest: str = "") -> Response:
 def _selection(request: Request) -> Selection:
     tag = request.parameter("tag")
     if tag is None:
-        raise media_query.illegal("tag", "is missing", "write tag=VideoSynthesis")
+        raise parameters.illegal("tag", "is missing", "write tag=VideoSynthesis")
     return Selection(
         tag=tag,
         queue=request.parameter("queueId"),
         states=_states(request),
         created_from=_instant(request, "startCreationTime"),
         created_to=_instant(request, "endCreationTime"),
-        newest_first=media_query.choice(request, "orderByTime", ("Desc", "Asc"), "Desc") == "Desc",
+        newest_first=parameters.choice(request, "orderByTime", ("Desc", "Asc"), "Desc") == "Desc",
     )
 
 
 def _states(request: Request) -> tuple[str, ...] | None:
-    names = media_query.names(request, "states") or ("All",)
+    names = parameters.names(request, "states") or ("All",)
     for name in names:
         if name not in STATES and name != "All":
-            raise media_query.illegal("states", f"`{name}` is unknown", f"write All, or some of {', '.join(STATES)}")
+            raise parameters.illegal("states", f"`{name}` is unknown", f"write All, or some of {', '.join(STATES)}")
     return None if "All" in names else names
 
 
@@ -113,4 +113,4 @@ def _instant(request: Request, name: str) -> int | None:
     try:  # an offset's + that was not encoded arrives as a space
         return int(datetime.strptime(text.replace(" ", "+"), "%Y-%m-%dT%H:%M:%S%z").timestamp())
     except (ValueError, OverflowError):
-        raise media_query.illegal(name, f"`{text}` is not a time", "write it as 2026-05-01T10:00:00+0800") from None
+        raise parameters.illegal(name, f"`{text}` is not a time", "write it as 2026-05-01T10:00:00+0800") from None

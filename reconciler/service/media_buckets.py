@@ -9,7 +9,7 @@ Source: reference/jobs-queues-templates.md §10 to §12.
 from __future__ import annotations
 
 from reconciler.api.queues import MediaBucket, MediaBucketClosed, MediaBucketReply, MediaBucketsReply
-from reconciler.service import media_query
+from reconciler.service import parameters
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.http import Request, Response, xml_response
 from reconciler.service.jobs_detail import wire_time
@@ -39,7 +39,7 @@ class MediaBucketCalls:
         raise RefusedError("MethodNotAllowed", f"{request.method} /mediabucket is not a call of this API")
 
     def _list(self, request: Request) -> Response:
-        page = media_query.page(request)
+        page = parameters.page(request)
         wanted = self._wanted(request)
         shown = wanted[page.skipped : page.skipped + page.size]
         reply = MediaBucketsReply(
@@ -53,10 +53,10 @@ class MediaBucketCalls:
 
     def _wanted(self, request: Request) -> list[str]:
         """Return the names that are asked for, in order; a list of names beats a prefix."""
-        regions = media_query.names(request, "regions")
+        regions = parameters.names(request, "regions")
         if regions is not None and not {self._region, "All"} & set(regions):
             return []
-        exact, prefix = media_query.names(request, "bucketNames"), request.parameter("bucketName") or ""
+        exact, prefix = parameters.names(request, "bucketNames"), request.parameter("bucketName") or ""
         named = [name for name in self._buckets.names() if (name in exact if exact else name.startswith(prefix))]
         return [name for name in named if not self._queues.is_off(name)]
 

@@ -21,7 +21,7 @@ from reconciler.api.queues import (
     QueuesReply,
     QueueUpdate,
 )
-from reconciler.service import media_query
+from reconciler.service import parameters
 from reconciler.service.bucket import Bucket
 from reconciler.service.http import Request, Response, read_message, xml_response
 from reconciler.service.jobs_detail import wire_time
@@ -55,12 +55,12 @@ class QueueCalls:
         raise RefusedError("MethodNotAllowed", f"{request.method} {request.path} is not a call of this API")
 
     def _list(self, request: Request, bucket: Bucket) -> Response:
-        page = media_query.page(request)
-        state = media_query.choice(request, "state", (*QUEUE_STATES, "All"), "All")
-        category = media_query.choice(request, "category", _CATEGORIES, _CATEGORY)
+        page = parameters.page(request)
+        state = parameters.choice(request, "state", (*QUEUE_STATES, "All"), "All")
+        category = parameters.choice(request, "category", _CATEGORIES, _CATEGORY)
         queue = self._queues.get(bucket.name)
         known = [queue] if queue else []
-        if ids := media_query.names(request, "queueIds"):
+        if ids := parameters.names(request, "queueIds"):
             return self._named(request, ids, known)
         wanted = [each for each in known if state in (each.state, "All") and category in (_CATEGORY, "CateAll")]
         shown = [self._info(each) for each in wanted[page.skipped : page.skipped + page.size]]

@@ -20,7 +20,7 @@ from reconciler.api.templates import (
     TemplateRequest,
     TemplatesReply,
 )
-from reconciler.service import media_query
+from reconciler.service import parameters
 from reconciler.service.bucket import Bucket
 from reconciler.service.http import Request, Response, read_message, xml_response
 from reconciler.service.jobs_detail import wire_time
@@ -73,8 +73,8 @@ class TemplateCalls:
         return xml_response(TemplateDeleted(request_id=request.id, template_id=name), "Response")
 
     def _list(self, request: Request, bucket: Bucket) -> Response:
-        page = media_query.page(request)
-        ids = media_query.names(request, "ids")
+        page = parameters.page(request)
+        ids = parameters.names(request, "ids")
         found, total = self._templates.page(bucket.name, _wanted(request, ids), skipped=page.skipped, limit=page.size)
         known = self._templates.find(bucket.name, ids) if ids else {}
         missing = tuple(name for name in ids or () if name not in known)
@@ -91,7 +91,7 @@ class TemplateCalls:
 
 def _wanted(request: Request, ids: tuple[str, ...] | None) -> Wanted:
     """Read what is asked for; of the templates that the cloud itself offers there are none here."""
-    if media_query.choice(request, "category", (CUSTOM, OFFICIAL), CUSTOM) == OFFICIAL:
+    if parameters.choice(request, "category", (CUSTOM, OFFICIAL), CUSTOM) == OFFICIAL:
         return _NOTHING
     return Wanted(tag=request.parameter("tag"), prefix=request.parameter("name") or "", ids=ids)
 

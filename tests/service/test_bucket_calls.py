@@ -118,13 +118,13 @@ def test_empty_parameters_count_as_absent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("/?max-keys=0", "max-keys is a number from 1 to 1000"),
-        ("/?max-keys=-1", "max-keys: `-1` is not a whole number"),
-        ("/?max-keys=many", "max-keys: `many` is not a whole number"),
+        ("/?max-keys=0", "max-keys: 0 is out of range; write 1 to 1000"),
+        ("/?max-keys=-1", "max-keys: `-1` is not a number; write digits"),
+        ("/?max-keys=many", "max-keys: `many` is not a number; write digits"),
         ("/?max-keys=٣", "max-keys"),
         ("/?max-keys=" + "9" * 30, "max-keys"),
-        ("/?encoding-type=base64", "encoding-type: `base64` is not known"),
-        ("/?uploads&max-uploads=0", "max-uploads is a number from 1 to 1000"),
+        ("/?encoding-type=base64", "encoding-type: `base64` is unknown"),
+        ("/?uploads&max-uploads=0", "max-uploads: 0 is out of range; write 1 to 1000"),
         ("/?uploads&max-uploads=x", "max-uploads: `x`"),
         ("/?uploads&encoding-type=x", "encoding-type: `x`"),
     ],

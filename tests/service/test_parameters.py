@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.service import media_query
+from reconciler.service import parameters
 from reconciler.service.http import Request
-from reconciler.service.media_query import Page
+from reconciler.service.parameters import Page
 from reconciler.service.refused import RefusedError
 
 
@@ -17,20 +17,20 @@ def asked(**query: str) -> Request:
 
 
 def test_pages_have_defaults_and_are_counted_from_one() -> None:
-    assert media_query.page(asked()) == media_query.page(asked(pageNumber="", pageSize="")) == Page(1, 10)
-    assert media_query.page(asked(pageNumber="3", pageSize="100")).skipped == 200
-    assert media_query.page(asked(pageNumber=str(2**63 - 1), pageSize="100")).skipped == 2**63 - 1
+    assert parameters.page(asked()) == parameters.page(asked(pageNumber="", pageSize="")) == Page(1, 10)
+    assert parameters.page(asked(pageNumber="3", pageSize="100")).skipped == 200
+    assert parameters.page(asked(pageNumber=str(2**63 - 1), pageSize="100")).skipped == 2**63 - 1
 
 
 def test_names_are_split_trimmed_and_each_stands_once() -> None:
-    assert media_query.names(asked(ids=" b,a,,b , "), "ids") == ("b", "a")
-    assert media_query.names(asked(ids=","), "ids") is None
-    assert media_query.names(asked(), "ids") is None
+    assert parameters.names(asked(ids=" b,a,,b , "), "ids") == ("b", "a")
+    assert parameters.names(asked(ids=","), "ids") is None
+    assert parameters.names(asked(), "ids") is None
 
 
 def test_a_choice_has_a_default_and_is_exact() -> None:
-    assert media_query.choice(asked(state=""), "state", ("On", "Off"), "Off") == "Off"
-    assert media_query.choice(asked(state="On"), "state", ("On", "Off"), "Off") == "On"
+    assert parameters.choice(asked(state=""), "state", ("On", "Off"), "Off") == "Off"
+    assert parameters.choice(asked(state="On"), "state", ("On", "Off"), "Off") == "On"
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_a_choice_has_a_default_and_is_exact() -> None:
 )
 def test_pages_that_cannot_be(query: dict[str, str], message: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        media_query.page(asked(**query))
+        parameters.page(asked(**query))
     assert (caught.value.code, caught.value.message) == ("InvalidArgument", message)
 
 
 def test_an_unknown_choice_names_the_known_ones() -> None:
     with pytest.raises(RefusedError, match="state: `on` is unknown; write On, Off or All"):
-        media_query.choice(asked(state="on"), "state", ("On", "Off", "All"), "Off")
+        parameters.choice(asked(state="on"), "state", ("On", "Off", "All"), "Off")
