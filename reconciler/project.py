@@ -162,11 +162,6 @@ class Project:
         return self.root / "templates"
 
     @property
-    def buckets_dir(self) -> Path:
-        """Where the embedded service keeps its objects, a folder for each bucket."""
-        return self.root / "buckets"
-
-    @property
     def state_dir(self) -> Path:
         """Where the journal and the embedded service's database are.
 

@@ -121,7 +121,6 @@ def test_where_things_are(tmp_path: Path) -> None:
     found = load(tmp_path)
     assert found.manifests_dir == tmp_path / "manifests"
     assert found.templates_dir == tmp_path / "templates"
-    assert found.buckets_dir == tmp_path / "buckets"
     assert found.state_dir == tmp_path / ".reconciler"
     assert found.lockfile == tmp_path / "reconciler.lock"
     assert load(tmp_path, environment="production").lockfile == tmp_path / "reconciler.production.lock"
