@@ -408,6 +408,9 @@ class _Run:
             if stored is not None and stored.etag != action.seen:
                 self.report.failed(action.address, f"{action.object} has changed since the plan was made; kept")
                 return
+            record = self.lockfile.records.get(action.address)
+            for key in (record.files if record else None) or ():  # first: what is left half deleted is deleted again
+                await self.client.delete_object(key)
             await self.client.delete_object(action.object)
         if action.address in self.lockfile.pending:
             self.lockfile.dropped(action.address)

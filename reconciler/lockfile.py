@@ -2,7 +2,7 @@
 
 The lockfile is one JSON document, sorted, one line per output, replaced whole::
 
-    {"version": 1, "outputs": {
+    {"version": 2, "outputs": {
     "race": {"object": "output/race.mp4", "fingerprint": "1:…", …},
     …
     }, "templates": {
@@ -45,7 +45,7 @@ from reconciler import disk
 from reconciler.errors import GuardError, LockfileError
 from reconciler.state import Record, Submission, TemplateRecord
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +349,13 @@ def _record(entry: Mapping[str, Any]) -> Record:
             raise TypeError(f"{name} is {getattr(record, name)!r}")
     if not _is_request(record.request):
         raise TypeError("request is not one that was recorded")
+    if record.files is not None and not _are_texts(record.files):
+        raise TypeError(f"files is {record.files!r}")
     return record
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _template_record(entry: Mapping[str, Any]) -> TemplateRecord:

@@ -10,9 +10,7 @@ from reconciler.state import Record, StoredObject, Submission
 
 def key_made(job: Job, declared: str) -> str:
     """Return the key of the object that a job made; the ``declared`` one when it does not tell."""
-    result = job.operation.media_result if job.operation else None
-    names = (result.output_file.object_name if result and result.output_file else None) or (declared,)
-    return names[0]
+    return (_names(job) or (declared,))[0]
 
 
 def reported_md5(job: Job) -> str | None:
@@ -20,6 +18,12 @@ def reported_md5(job: Job) -> str | None:
     result = job.operation.media_result if job.operation else None
     digests = (result.output_file.md5_info if result and result.output_file else None) or ()
     return digests[0].md5 if digests else None
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    """Return the keys of everything that a job made: that of its object, then what belongs to it."""
+    result = job.operation.media_result if job.operation else None
+    return (result.output_file.object_name if result and result.output_file else None) or ()
 
 
 def record_of(submission: Submission, job: Job, key: str, stored: StoredObject, *, protect: bool) -> Record:
@@ -37,6 +41,8 @@ def record_of(submission: Submission, job: Job, key: str, stored: StoredObject, 
         duration=float(duration) if duration is not None else None,
         created=_utc(job.creation_time),
         finished=_utc(job.end_time),
+        engine=job.engine,
+        files=[name for name in _names(job) if name != key] or None,
         protect=protect,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -98,6 +98,8 @@ class Record:
 
     ``request`` is the whole resolved request under manifest keys, ``inputs`` the ETag of every source at that time;
     together they name what changed. ``size`` is in bytes, ``duration`` in seconds, times are ISO 8601 in UTC.
+    ``engine`` says which FFmpeg made it, when the service tells; ``files`` are the keys of what belongs to the object:
+    the segments of a playlist.
     """
 
     object: str
@@ -110,6 +112,8 @@ class Record:
     duration: float | None = None
     created: str | None = None
     finished: str | None = None
+    engine: str | None = None
+    files: Sequence[str] | None = None
     protect: bool = False
 
 

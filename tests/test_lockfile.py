@@ -113,7 +113,7 @@ def test_the_lockfile_is_sorted_and_has_one_line_for_each_output(tmp_path: Path)
     lockfile.checkpoint()
     text = (tmp_path / "reconciler.lock").read_text()
     lines = text.splitlines()
-    assert lines[0] == '{"version": 1, "outputs": {'
+    assert lines[0] == '{"version": 2, "outputs": {'
     assert [line.split('": {')[0] for line in lines[1:-1]] == ['"a', '"a[\\"2\\"]', '"b']
     assert lines[-1] == "}}"
     assert json.loads(text)["outputs"]["b"]["duration"] == 1.5

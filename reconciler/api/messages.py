@@ -118,7 +118,7 @@ class Job(Node):
     """One job as every reply describes it (``JobsDetail``)."""
 
     code: Text | None = Field(None, description="Error code of a failed job; Success otherwise.")
-    message: Text | None = Field(None, description="Error text of a failed job.")
+    message: Text | None = Field(None, description="Error text of a failed job; notes about a finished one.")
     job_id: Text = Field(description="j and 32 hexadecimal digits.")
     state: Text = Field(description="Submitted, Running, Success, Failed, Pause or Cancel.")
     progress: Integer | None = Field(None, description="Percent, 0 to 100.")
@@ -129,6 +129,7 @@ class Job(Node):
     tag: Text | None = Field(None, description="VideoSynthesis.")
     input: JobInput | None = Field(None, description="Not in replies about VideoSynthesis.")
     operation: JobOperation | None = Field(None, description="Echo of the request, with the results.")
+    engine: Text | None = Field(None, description="Which FFmpeg made the result; the embedded service only.")
 
 
 class JobsReply(Node):

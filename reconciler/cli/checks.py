@@ -160,7 +160,7 @@ class _Examination:
         from reconciler.service import ffmpeg
 
         program = ffmpeg.locate(os.environ)
-        summary, lacking = f"{program.version} ({program.path})", program.lacking()
+        summary, lacking = f"{program.version} ({program.path})", program.lacking
         if lacking:
             advice = "set RECONCILER_FFMPEG to an FFmpeg that has them"
             return _Outcome(f"{summary} has no encoder {', '.join(lacking)}", "failed", advice)

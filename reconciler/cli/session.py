@@ -299,7 +299,7 @@ def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> li
         return []
     from reconciler.diagnostics import Diagnostic
     from reconciler.plan import RENDERS
-    from reconciler.service.unsupported import unsupported
+    from reconciler.service.render.unsupported import unsupported
 
     found = []
     for action in plan.actions:

@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,8 @@ from typing import Final, Self
 
 from filelock import FileLock, Timeout
 
-from reconciler.api.messages import Operation
 from reconciler.api.signing import Credentials
 from reconciler.errors import GuardError
-from reconciler.service import ffmpeg
 from reconciler.service.admission import Admission
 from reconciler.service.app import App
 from reconciler.service.bucket import Buckets
@@ -38,10 +37,11 @@ from reconciler.service.objects import ObjectCalls
 from reconciler.service.queue import Queue
 from reconciler.service.queue_store import QueueStore
 from reconciler.service.queues import QueueCalls
+from reconciler.service.studio import Renderer, Studio, bounds, render_threads, renders_at_once, workshop
 from reconciler.service.template_store import TemplateStore
 from reconciler.service.templates import TemplateCalls
 from reconciler.service.uploads import Uploads
-from reconciler.service.worker import RENDER_THREADS, Renderer, Worker
+from reconciler.service.worker import How, Worker
 
 __all__ = ["Service"]
 
@@ -93,6 +93,7 @@ class Service:
         self._render = render
         self._stack = AsyncExitStack()
         self._app: App | None = None
+        self._lacking: Callable[[], Collection[str]] = tuple
 
     @property
     def app(self) -> App:
@@ -125,7 +126,8 @@ class Service:
 
     def _own(self, stack: AsyncExitStack) -> None:
         """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
-        render = self._render or _renderer(self._environ)
+        how = How(render_threads(), bounds(self._environ))
+        render = self._render or self._studio(stack)
         self._folder.mkdir(parents=True, exist_ok=True)
         _take_guard(self._folder, stack)
         database = Database.create(self._folder / _DATABASE)
@@ -139,11 +141,21 @@ class Service:
         if waiting or given_up:
             log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
         self._deliver(outbox, stack)
-        worker = Worker(queue, buckets, self._region, render, concurrency=self._concurrency)
+        at_once = self._concurrency if self._render else renders_at_once(self._concurrency)
+        worker = Worker(queue, buckets, self._region, render, concurrency=at_once, how=how)
         task = asyncio.create_task(worker.run(), name="worker")
         task.add_done_callback(self._worker_ended)
         stack.push_async_callback(_stop, task)
         self._serve(database, queue, buckets, wake=worker.wake, takes_jobs=True)
+
+    def _studio(self, stack: AsyncExitStack) -> Studio:
+        """Set up what renders on this machine. Raises RenderError when there is no FFmpeg."""
+        tools = workshop(self._environ, [self.root / "buckets"])
+        stack.callback(tools.prober.close)
+        executor = ThreadPoolExecutor(renders_at_once(self._concurrency), thread_name_prefix="render")
+        stack.callback(executor.shutdown, cancel_futures=True)
+        self._lacking = lambda: tools.ffmpeg.lacking
+        return Studio(tools, executor)
 
     def _deliver(self, outbox: Outbox, stack: AsyncExitStack) -> None:
         """Deliver callbacks until the stack is closed; those that are due then are given a little time."""
@@ -202,7 +214,7 @@ class Service:
     def _media(self, database: Database, queue: Queue, buckets: Buckets, wake: Callable[[], None]) -> dict[str, Calls]:
         """Return the calls of the job half by the first segment of their path."""
         queues, templates = QueueStore(database), TemplateStore(database)
-        jobs = JobCalls(queue, Admission(queues, templates, buckets, self._region), wake=wake)
+        jobs = JobCalls(queue, Admission(queues, templates, buckets, self._region, lacking=self._lacking), wake=wake)
         return {
             "jobs": bound(jobs, queues),
             "queue": bound(QueueCalls(queues, concurrency=self._concurrency, wake=wake), queues),
@@ -215,19 +227,6 @@ class Service:
 
     def _buckets(self, index: ObjectIndex) -> Buckets:
         return Buckets(self.root / "buckets", index, self._bucket)
-
-
-def _renderer(environ: Mapping[str, str]) -> Renderer:
-    program = ffmpeg.locate(environ)
-
-    async def render(
-        operation: Operation, sources: Mapping[str, Path], target: Path, on_progress: Callable[[float], None]
-    ) -> ffmpeg.Rendered:
-        return await ffmpeg.render(
-            operation, sources, target, ffmpeg=program, threads=RENDER_THREADS, on_progress=on_progress
-        )
-
-    return render
 
 
 def _take_guard(folder: Path, stack: ExitStack | AsyncExitStack) -> None:

@@ -6,12 +6,13 @@ All operations of a request are checked before any is stored; a message names th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from reconciler.api import rules, xml
 from reconciler.api.messages import TAG, JobRequest, Operation, Output
 from reconciler.api.violations import show
-from reconciler.service import keys
+from reconciler.service import keys, lettering
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.http import read_message
 from reconciler.service.queue import NewJob
@@ -44,13 +45,25 @@ def _check_tag(tag: str | None) -> None:
 
 
 class Admission:
-    """Checks requests against the queues, templates and buckets of one service."""
+    """Checks requests against the queues, templates and buckets of one service.
 
-    def __init__(self, queues: QueueStore, templates: TemplateStore, buckets: Buckets, region: str) -> None:
+    ``lacking`` tells which encoders its FFmpeg has not got.
+    """
+
+    def __init__(
+        self,
+        queues: QueueStore,
+        templates: TemplateStore,
+        buckets: Buckets,
+        region: str,
+        *,
+        lacking: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._queues = queues
         self._templates = templates
         self._buckets = buckets
         self._region = region
+        self._lacking = lacking
 
     def admit(self, message: JobRequest, bucket: Bucket) -> list[NewJob]:
         """Return the jobs that a request is, with their templates put in. Raises RefusedError."""
@@ -80,7 +93,7 @@ class Admission:
         where = f"Request.Operation[{index}]"
         resolved = resolve(asked, where, kept)
         self._check_output(asked.output, where)
-        if found := list(problems(asked, resolved, where)):
+        if found := [*problems(asked, resolved, where, self._lacking()), *_undrawable(resolved, where)]:
             raise RefusedError("InvalidArgument", "; ".join(found))
         _check_key(resolved, where)
         put_in = None if resolved is asked else _stored(message, resolved)
@@ -92,6 +105,13 @@ class Admission:
             raise RefusedError("InvalidArgument", f"{where}.Output.Region: {text}")
         if output.bucket is None or self._buckets.get(output.bucket) is None:
             raise RefusedError("InvalidArgument", f"{where}.Output.Bucket: there is no bucket `{output.bucket}` here")
+
+
+def _undrawable(operation: Operation, where: str) -> Iterator[str]:
+    """Yield the texts that hold a character which no font here has."""
+    for number, mark in enumerate(operation.watermark or ()):
+        if mark.type == "Text" and mark.text is not None and (letters := lettering.lacking(mark.text)):
+            yield f"{where}.Watermark[{number}].Text.Text: no font here can draw {' '.join(letters)}"
 
 
 def _check_key(operation: Operation, where: str) -> None:

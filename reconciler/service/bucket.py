@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,6 +159,17 @@ class Bucket:
 
         Raises RefusedError when there cannot be an object with this key.
         """
+        with self._temporary(key, token, lambda path: path.touch(exist_ok=False)) as path:
+            yield path
+
+    @contextmanager
+    def partial_folder(self, key: str, token: str) -> Iterator[Path]:
+        """Give a new, empty temporary folder as ``partial`` gives a file."""
+        with self._temporary(key, token, Path.mkdir) as path:
+            yield path
+
+    @contextmanager
+    def _temporary(self, key: str, token: str, make: Callable[[Path], None]) -> Iterator[Path]:
         keys.check(key)
         folder = (self._folder / key).parent
         name = keys.partial_name(token)
@@ -165,7 +177,7 @@ class Bucket:
         existed = folder.is_dir()
         self._index.begin_partial(self.name, relative)
         try:
-            yield self._create(folder, name, key)
+            yield self._create(folder, name, key, make)
         finally:
             if _discarded(folder / name):
                 if not existed:
@@ -243,14 +255,14 @@ class Bucket:
             return [known[key] for key, _ in found if key not in vanished]
         return [known[key] for key, _ in found]
 
-    def _create(self, folder: Path, name: str, key: str) -> Path:
-        """Create an empty file, and the folders above it; one may be removed as empty just before the file is there."""
+    def _create(self, folder: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:
+        """Make what is temporary, and the folders above it; one may be removed as empty just before."""
         for _ in range(_ATTEMPTS):
             try:
                 if not self._inside(folder):
                     raise _path_conflict(key)
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / name).touch(exist_ok=False)
+                make(folder / name)
             except FileNotFoundError:
                 continue
             except (FileExistsError, NotADirectoryError):
@@ -321,8 +333,10 @@ def _open(path: Path, key: str) -> BinaryIO:
 
 
 def _discarded(path: Path) -> bool:
-    """Remove a temporary file, if it is there, and tell whether it is gone: nobody is to fail because it is not."""
+    """Remove what is temporary, if it is there, and tell whether it is gone: nobody is to fail because it is not."""
     try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         path.unlink(missing_ok=True)
     except NotADirectoryError:
         return True

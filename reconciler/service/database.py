@@ -21,7 +21,7 @@ from reconciler.errors import ReconcilerError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Kept in the file's ``user_version``; 0 is a file without tables."""
 
 BUSY_SECONDS: Final = 10.0

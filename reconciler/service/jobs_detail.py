@@ -24,17 +24,22 @@ def jobs_detail(job: StoredJob) -> str:
     """Return one job as an element ``JobsDetail``: the echo of its operation, and the results once it is complete."""
     return (
         f"<JobsDetail><Code>{xml.escaped(job.code or SUCCESS)}</Code>"
-        f"<Message>{xml.escaped(job.message or '')}</Message>"
+        f"<Message>{xml.escaped(job.message or job.notes or '')}</Message>"
         f"<JobId>{job.id}</JobId><State>{job.state}</State><Progress>{job.progress}</Progress>"
         f"<CreationTime>{wire_time(job.created_at)}</CreationTime><StartTime>{wire_time(job.started_at)}</StartTime>"
         f"<EndTime>{wire_time(job.ended_at)}</EndTime><QueueId>{job.queue}</QueueId><Tag>{xml.escaped(job.tag)}</Tag>"
-        f"{_operation(job.request)}{job.media_info or ''}{job.media_result or ''}{_END}</JobsDetail>"
+        f"{_operation(job.request)}{job.media_info or ''}{job.media_result or ''}{_END}{_engine(job)}</JobsDetail>"
     )
 
 
 def wire_time(seconds: int | None) -> str:
     """Write a time as the API does, in China's time; ``-`` for what has not happened yet."""
     return "-" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%S+0800", time.gmtime(seconds + _CHINA))
+
+
+def _engine(job: StoredJob) -> str:
+    """Return which FFmpeg made a finished job's result: a node of ours, which other clients pass over."""
+    return f"<Engine>{xml.escaped(job.engine)}</Engine>" if job.engine else ""
 
 
 def _operation(request: str) -> str:

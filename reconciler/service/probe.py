@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,9 +28,22 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 8192 * 4320
 """Largest picture that is decoded; a small file can declare any size."""
 
+MAX_SECONDS: Final = 24 * 3600
+"""Longest source; a small file can declare any length, and the last picture would be held for all of it."""
+
+_MOST_PACKETS: Final = 10_000_000
+"""How many packets are read in search of the end of a file that does not declare it: more than a day has."""
+
+_FIRST_PACKETS: Final = 10_000
+"""How many are read in search of the first picture."""
+
+STILLS: Final = ("png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe")
+"""FFmpeg's names of the formats that hold one picture."""
+
 DEMUXERS: Final = (
     *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "flv", "mpegts", "mpeg", "avi", "asf", "ogg"),
-    *("mp3", "aac", "wav", "flac"),  # sounds: known, so that the message can say what is missing
+    *("gif", "apng", "webp_anim", *STILLS),
+    *("mp3", "aac", "wav", "flac", "amr"),
 )
 """FFmpeg's names of the formats that are read. Playlists are none of them: they make FFmpeg read other files."""
 
@@ -51,7 +65,7 @@ _TRANSFERS: Final = {
     18: "arib-std-b67",
 }
 _FIELD_ORDERS: Final = {0: _UNKNOWN, 1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
-_CLOCK: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_CLOCK: Final = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -65,8 +79,9 @@ class VideoTrack:
 
     ``width`` and ``height`` are those of the displayed picture: rotated, with square pixels. ``coded_height`` is that
     of the stored one. ``matrix``, ``transfer`` and ``range`` are FFmpeg's names, None where the file does not say.
-    ``duration`` runs from the start of the file to the end of the last frame, in seconds. ``decoder`` is set when
-    FFmpeg's own choice would lose the transparency. ``frames`` is None when no header counts them.
+    ``duration`` runs from the start of the file to the end of the last frame, in seconds; that of a ``still`` is 0, as
+    it is shown for as long as the others. ``decoder`` is set when FFmpeg's own choice would lose the transparency.
+    ``bitrate`` is in bits per second, 0 when no header tells it. ``frames`` is None when no header counts them.
     """
 
     index: int
@@ -86,28 +101,40 @@ class VideoTrack:
     alpha: bool = False
     decoder: str | None = None
     frames: int | None = None
+    interlaced: bool = False
+    still: bool = False
+    bitrate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """The sound of a source: its default track. ``duration`` in seconds from the start of the file."""
+    """One sound of a source. ``duration`` in seconds from the start of the file, ``bitrate`` in bits per second."""
 
     index: int
     codec: str
     sample_rate: int
     channels: int
     duration: float
+    bitrate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a source is. ``demuxer`` is the name that makes FFmpeg read it as this format and as nothing else."""
+    """What a source is. ``demuxer`` is the name that makes FFmpeg read it as this format and as nothing else.
+
+    ``video`` is None for a sound. ``sounds`` are its sound tracks, the default one first.
+    """
 
     format_name: str
     demuxer: str
     duration: float
-    video: VideoTrack
-    audio: AudioTrack | None = None
+    video: VideoTrack | None = None
+    sounds: tuple[AudioTrack, ...] = ()
+
+    @property
+    def audio(self) -> AudioTrack | None:
+        """The default sound track, None without sound."""
+        return self.sounds[0] if self.sounds else None
 
 
 def probe(path: Path) -> Probe:
@@ -117,14 +144,16 @@ def probe(path: Path) -> Probe:
     """
     with _open(path) as container:
         stream = _picture(container)
-        video = _video_track(container, stream)
-        audio = _sound(container, video.duration)
+        video = _video_track(container, stream) if stream else None
+        sounds = _sounds(container, video.duration if video else 0.0)
+        if video is None and not sounds:
+            raise ProbeError("has neither a picture nor a sound")
         return Probe(
             format_name=container.format.name,
             demuxer=container.format.name.split(",")[0],
-            duration=max(video.duration, audio.duration if audio else 0.0),
+            duration=max(video.duration if video else 0.0, *(sound.duration for sound in sounds), 0.0),
             video=video,
-            audio=audio,
+            sounds=sounds,
         )
 
 
@@ -135,16 +164,21 @@ def media_info(path: Path) -> MediaInfo:
     cannot be read.
     """
     with _open(path) as container:
-        streams = container.streams
-        return MediaInfo(
-            format=_format_info(container),
-            stream=Stream(
-                video=tuple(_video_info(s) for s in streams.video) or None,
-                audio=tuple(_audio_info(s) for s in streams.audio) or None,
-                subtitle=tuple(SubtitleStream(index=s.index, language=s.language or "und") for s in streams.subtitles)
-                or None,
-            ),
-        )
+        return described(container)
+
+
+def described(container: av.container.InputContainer) -> MediaInfo:
+    """Return the MediaInfo of an open file."""
+    streams = container.streams
+    return MediaInfo(
+        format=_format_info(container),
+        stream=Stream(
+            video=tuple(_video_info(s) for s in streams.video) or None,
+            audio=tuple(_audio_info(s) for s in streams.audio) or None,
+            subtitle=tuple(SubtitleStream(index=s.index, language=s.language or "und") for s in streams.subtitles)
+            or None,
+        ),
+    )
 
 
 @contextmanager
@@ -162,13 +196,13 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
         raise ProbeError(f"is not a video that can be read: {error.strerror}") from None
 
 
-def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:
     """Choose the video stream that is shown; a cover picture of a sound is none."""
     from av.stream import Disposition
 
     shown = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not shown:
-        raise ProbeError("has no video stream")
+        return None
     best = container.streams.best("video")
     return next((stream for stream in shown if stream == best), shown[0])
 
@@ -178,6 +212,7 @@ def _video_track(container: av.container.InputContainer, stream: av.video.stream
     codec = stream.codec_context.name
     decoder = _ALPHA_DECODERS.get(codec) if stream.metadata.get("alpha_mode") == "1" else None
     width, height = _display_size(frame, stream)
+    still = container.format.name in STILLS
     return VideoTrack(
         index=stream.index,
         codec=codec,
@@ -187,7 +222,7 @@ def _video_track(container: av.container.InputContainer, stream: av.video.stream
         sar=stream.sample_aspect_ratio or Fraction(1),
         rotation=frame.rotation,
         fps=_rate(stream),
-        duration=_length(container, stream),
+        duration=0.0 if still else _length(container, stream),
         pix_fmt=frame.format.name,
         matrix=_MATRICES.get(frame.colorspace),
         transfer=_TRANSFERS.get(stream.codec_context.color_trc),
@@ -196,6 +231,9 @@ def _video_track(container: av.container.InputContainer, stream: av.video.stream
         alpha=bool(decoder) or frame.format.has_palette or any(c.is_alpha for c in frame.format.components),
         decoder=decoder,
         frames=stream.frames or None,
+        interlaced=bool(frame.interlaced_frame),
+        still=still,
+        bitrate=stream.bit_rate or 0,
     )
 
 
@@ -213,22 +251,27 @@ def _first_frame(
     if stream.width * stream.height > MAX_PIXELS:
         raise ProbeError(f"declares pictures of {stream.width}×{stream.height}, more than is decoded")
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    for frame in container.decode(stream):
-        return frame
+    for packet in islice(container.demux(stream), _FIRST_PACKETS):
+        for frame in packet.decode():
+            return frame
     raise ProbeError("has a video stream without a picture")
 
 
-def _sound(container: av.container.InputContainer, picture: float) -> AudioTrack | None:
+def _sounds(container: av.container.InputContainer, picture: float) -> tuple[AudioTrack, ...]:
+    """Return the sound tracks, the default one first; one whose length nobody tells is as long as the picture."""
     best = container.streams.best("audio")
-    stream = next((stream for stream in container.streams.audio if stream == best), None)
-    if stream is None:
-        return None
-    return AudioTrack(
-        index=stream.index,
-        codec=stream.codec_context.name,
-        sample_rate=stream.sample_rate,
-        channels=stream.codec_context.channels,
-        duration=_header_length(container, stream) or picture,
+    streams = sorted(container.streams.audio, key=lambda stream: stream != best)
+    return tuple(
+        AudioTrack(
+            index=stream.index,
+            codec=stream.codec_context.name,
+            sample_rate=stream.sample_rate,
+            channels=stream.codec_context.channels,
+            duration=_header_length(container, stream) or picture,
+            bitrate=stream.bit_rate or 0,
+        )
+        for stream in streams
+        if stream.sample_rate
     )
 
 
@@ -244,20 +287,30 @@ def _rate(stream: av.video.stream.VideoStream) -> Fraction:
 def _length(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
     """Return the end of a stream; a file that declares none (a live recording) is read through, not decoded."""
     declared = _header_length(container, stream)
-    return declared if declared is not None else max(_packet_ends(container, stream), default=0.0)
+    return declared if declared is not None else _plausible(max(_packet_ends(container, stream), default=0.0))
 
 
 def _header_length(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
     """Return the end of a stream in seconds from the start of the file, as the headers declare it."""
     if stream.duration and stream.time_base:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _start(container)
+        end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        return _plausible(end - _start(container))
     if tag := _CLOCK.match(stream.metadata.get("DURATION", "")):  # matroska
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
-    return container.duration / 1_000_000 if container.duration else None
+        return _plausible(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
+    return _plausible(container.duration / 1_000_000) if container.duration else None
+
+
+def _plausible(seconds: float) -> float:
+    """Return a length that a source can have. Raises ProbeError for one beyond ``MAX_SECONDS``."""
+    if seconds > MAX_SECONDS:
+        raise ProbeError(f"declares a length of {seconds:g} s, more than is rendered ({MAX_SECONDS} s)")
+    return max(seconds, 0.0)
 
 
 def _packet_ends(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[float]:
-    for packet in container.demux(stream):
+    for number, packet in enumerate(container.demux(stream)):
+        if number >= _MOST_PACKETS:
+            raise ProbeError("declares no length, and has too many packets to find it")
         if packet.pts is not None and packet.time_base:
             yield float((packet.pts + (packet.duration or 0)) * packet.time_base) - _start(container)
 
@@ -272,8 +325,8 @@ def _format_info(container: av.container.InputContainer) -> Format:
         num_program=0,
         format_name=container.format.name,
         format_long_name=container.format.long_name,
-        start_time=_six(_start(container)),
-        duration=_six(container.duration / 1_000_000) if container.duration else None,
+        start_time=six(_start(container)),
+        duration=six(container.duration / 1_000_000) if container.duration else None,
         bitrate=_kbps(container.bit_rate),
         size=container.size,
     )
@@ -296,10 +349,10 @@ def _video_info(stream: av.video.stream.VideoStream) -> VideoStream:
         pix_format=codec.pix_fmt,
         field_order=_FIELD_ORDERS.get(codec.field_order, _UNKNOWN),
         level=codec.level,
-        fps=_six(stream.guessed_rate or 0),
+        fps=six(stream.guessed_rate or 0),
         avg_fps=_fraction(stream.average_rate or Fraction(0)),
         num_frames=stream.frames or None,
-        rotation=_six(0),
+        rotation=six(0),
     )
 
 
@@ -316,31 +369,39 @@ def _audio_info(stream: av.audio.stream.AudioStream) -> AudioStream:
 
 def _common_info(stream: av.video.stream.VideoStream | av.audio.stream.AudioStream) -> dict[str, object]:
     """Return the nodes that a video and an audio stream share."""
-    tag = stream.codec_context.codec_tag
+    tag = _tag(stream)
     base = stream.time_base or Fraction(0)
     return {
         "index": stream.index,
-        "codec_name": stream.codec_context.name,
+        "codec_name": stream.codec_context.codec.canonical_name,
         "codec_long_name": stream.codec_context.codec.long_name,
         "codec_time_base": _fraction(base),
-        "codec_tag_string": tag,
-        "codec_tag": f"0x{int.from_bytes(tag.encode('latin-1', 'replace'), 'little'):04x}",
+        "codec_tag_string": tag.decode("ascii") if tag.isascii() and tag.strip(b"\0").isalnum() else "",
+        "codec_tag": f"0x{int.from_bytes(tag, 'little'):04x}",
         "timebase": _fraction(base),
-        "start_time": _six((stream.start_time or 0) * base),
-        "duration": _six(stream.duration * base) if stream.duration else None,
+        "start_time": six((stream.start_time or 0) * base),
+        "duration": six(stream.duration * base) if stream.duration else None,
         "bitrate": _kbps(stream.bit_rate),
         "language": stream.language or "und",
     }
 
 
-def _six(value: float | Fraction) -> Decimal:
+def _tag(stream: av.stream.Stream) -> bytes:
+    """Return the four bytes by which the container calls the codec; not all of them are letters."""
+    try:
+        return stream.codec_context.codec_tag.encode("latin-1", "replace")
+    except UnicodeDecodeError as error:
+        return bytes(error.object)
+
+
+def six(value: float | Fraction) -> Decimal:
     """Write a number as the API does: six decimals."""
     exact = Fraction(value)
     return (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal("0.000001"))
 
 
 def _kbps(bits: int | None) -> Decimal | None:
-    return _six(Fraction(bits, 1000)) if bits else None
+    return six(Fraction(bits, 1000)) if bits else None
 
 
 def _ratio(value: Fraction) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, NamedTuple
 
 from reconciler.api.messages import PAUSE, SUBMITTED
@@ -21,10 +21,10 @@ from reconciler.service.queue_store import QueueStore, StoredQueue
 from reconciler.service.refused import RefusedError
 
 MAX_ATTEMPTS: Final = 10
-"""How often a job is begun when its worker dies each time before the first progress.
+"""How often a job is begun when its worker dies each time: a job that takes the machine down must not do so for ever.
 
-Sources are probed in the worker's own process, so a job can kill it there; later it only has FFmpeg die. Most workers
-die of something else – a person, the machine – and then the job is not to blame.
+Most workers die of something else – a person, the machine – and then the job is not to blame; a stop on purpose gives
+it back uncounted.
 """
 
 MAX_SIZE: Final = 1_000_000
@@ -61,7 +61,7 @@ _CLAIM: Final = """
 _PROGRESS: Final = "UPDATE job SET progress = :progress WHERE id = :id AND state = 'Running'"
 _SUCCEED: Final = """
     UPDATE job SET state = 'Success', progress = 100, ended_at = :now, media_info = :media_info,
-                   media_result = :media_result
+                   media_result = :media_result, engine = :engine, notes = :notes
     WHERE id = :id AND state = 'Running' RETURNING *
 """
 _FAIL: Final = """
@@ -76,11 +76,11 @@ _RELEASE: Final = """
 _GIVE_UP: Final = """
     UPDATE job SET state = 'Failed', ended_at = :now, code = 'InternalError',
                    message = 'the service died ' || attempt || ' times while it made this job; submit it again to retry'
-    WHERE state = 'Running' AND progress = 0 AND attempt >= :attempts RETURNING *
+    WHERE state = 'Running' AND attempt >= :attempts RETURNING *
 """
 _RESCUE: Final = """
     UPDATE job SET state = (SELECT iif(state = 'Paused', 'Pause', 'Submitted') FROM queue WHERE id = job.queue),
-                   attempt = iif(progress = 0, attempt, 0), started_at = NULL, progress = 0
+                   started_at = NULL, progress = 0
     WHERE state = 'Running' RETURNING id
 """
 
@@ -124,6 +124,18 @@ class StoredJob(NamedTuple):
     media_info: str | None
     media_result: str | None
     resolved: str | None
+    engine: str | None
+    notes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a job has made: its two results as XML, which FFmpeg made it, and what a person may want to know."""
+
+    media_info: str
+    media_result: str
+    engine: str | None = None
+    notes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +214,10 @@ class Queue:
         with self._database.transaction(durable=False):
             self._database.rows(_PROGRESS, {"id": job, "progress": percent})
 
-    def succeed(self, job: str, *, media_info: str, media_result: str) -> None:
+    def succeed(self, job: str, made: Made) -> None:
         """Finish a running job whose object is in its place."""
         with self._database.transaction(durable=True):
-            values = {"id": job, "now": _now(), "media_info": media_info, "media_result": media_result}
-            self._end(_SUCCEED, values)
+            self._end(_SUCCEED, {"id": job, "now": _now(), **asdict(made)})
 
     def fail(self, job: str, code: str, message: str) -> None:
         """Finish a running job that cannot be made."""

@@ -8,7 +8,7 @@ Source: reference/video-synthesis.md §2.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from reconciler.api import rules, xml
@@ -17,8 +17,8 @@ from reconciler.api.shape import tag_path
 from reconciler.api.templates import TRANSCODE, WATERMARK, TemplateRequest
 from reconciler.service.queue import StoredJob
 from reconciler.service.refused import RefusedError
+from reconciler.service.render.unsupported import unsupported
 from reconciler.service.template_store import StoredTemplate
-from reconciler.service.unsupported import unsupported
 
 Kept = Mapping[str, StoredTemplate]
 """The templates of a bucket by their ids."""
@@ -51,7 +51,7 @@ def resolve(operation: Operation, where: str, kept: Kept) -> Operation:
     return operation.model_copy(update=changes) if changes else operation
 
 
-def problems(asked: Operation, resolved: Operation, where: str) -> Iterator[str]:
+def problems(asked: Operation, resolved: Operation, where: str, lacking: Collection[str] = ()) -> Iterator[str]:
     """Yield what stands against rendering an operation: the documents' rules, then what is not rendered here.
 
     Rules are checked only where templates were put in; those of the request itself are the caller's business.
@@ -62,7 +62,7 @@ def problems(asked: Operation, resolved: Operation, where: str) -> Iterator[str]
             yield f"{_origin(asked, where, found.path)}{rules.wire_message(found, Operation)}"
         if broken:
             return
-    for refusal in unsupported(resolved):
+    for refusal in unsupported(resolved, lacking):
         yield f"{_origin(asked, where, refusal.path)}{tag_path(Operation, refusal.path)}: {refusal.message}"
 
 

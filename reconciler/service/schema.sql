@@ -43,6 +43,8 @@ CREATE TABLE job (
     media_info   TEXT,                                           -- what was made, as XML
     media_result TEXT,
     resolved     TEXT,                                           -- the request with its templates put in, if it has any
+    engine       TEXT CHECK (state = 'Success' OR engine IS NULL),   -- which FFmpeg made it, and how
+    notes        TEXT CHECK (state = 'Success' OR notes IS NULL),    -- what was done to sources that may surprise
     CHECK ((ended_at IS NULL) = (state IN ('Submitted', 'Running', 'Pause'))),
     CHECK (state NOT IN ('Running', 'Success') OR started_at IS NOT NULL),
     CHECK (state NOT IN ('Submitted', 'Pause') OR (started_at IS NULL AND progress = 0)),

@@ -1,4 +1,4 @@
-"""What runs the jobs: claim, render, publish, finish. How a picture is made is ``ffmpeg``'s business.
+"""What runs the jobs: claim, render, publish, finish. How a picture is made is ``rendering``'s business.
 
 One worker at a time owns a service's folder; ``Service`` sees to that. A claimed job stays in the queue until it is
 finished, so whatever ends this process, the next worker finds it (``Queue.rescue``).
@@ -10,28 +10,31 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from reconciler.api import xml
-from reconciler.api.media import Md5Info, MediaInfo, MediaResult, OutputFile
+from reconciler.api.media import Md5Info, MediaResult, OutputFile
 from reconciler.api.messages import Operation
 from reconciler.errors import RenderError
 from reconciler.service import address
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.database import until_written
-from reconciler.service.queue import Queue, StoredJob
+from reconciler.service.publication import identity_of, is_segmented, publish
+from reconciler.service.queue import Made, Queue, StoredJob
 from reconciler.service.refused import RefusedError
 from reconciler.service.render import RenderFailed
+from reconciler.service.rendering import Bounds, Rendered, Work
 from reconciler.service.resolution import object_key, stored_request
+from reconciler.service.shared import InFlight
+from reconciler.service.studio import Renderer
+from reconciler.service.urls import renamed, urls_of
 
 log = logging.getLogger(__name__)
-
-RENDER_THREADS: Final = 2
-"""Threads of one encoder. Another number gives other bytes, so it depends neither on the machine nor on its load."""
 
 POLL_SECONDS: Final = 1.0
 """How often to look for jobs that another process submitted; our own submissions wake the worker at once."""
@@ -40,27 +43,23 @@ PROGRESS_SECONDS: Final = 0.2
 """How often at most the progress of a job is written down."""
 
 _END: Final = "the end of a job"
-
-
-class Rendered(Protocol):
-    """What a renderer tells of a finished file."""
-
-    @property
-    def media_info(self) -> MediaInfo:
-        """Media information of the file."""
-
-
-Renderer = Callable[[Operation, Mapping[str, Path], Path, Callable[[float], None]], Awaitable[Rendered]]
-"""Renders an operation into a file that is there and empty: the operation, the file of each of its urls, the target,
-and whom to tell the share that is done. Raises RenderFailed; being cancelled leaves nothing running."""
+_NAME: Final = 16
+"""Characters of an identity that name the files of a result."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """A finished job's two results, as XML."""
+class How:
+    """How every job is rendered: the threads of one encoder, and what one render may use."""
 
-    media_info: str
-    media_result: str
+    threads: int = 2
+    bounds: Bounds = Bounds()
+
+
+class _Output(NamedTuple):
+    """A render that has ended: where its files are until they are taken, and what is told of it."""
+
+    folder: Path
+    rendered: Rendered
 
 
 @dataclass(slots=True)
@@ -87,12 +86,16 @@ class _Progress:
 class Worker:
     """Runs up to ``concurrency`` jobs at once until it is cancelled, which gives the running ones back."""
 
-    def __init__(self, queue: Queue, buckets: Buckets, region: str, render: Renderer, *, concurrency: int) -> None:
+    def __init__(
+        self, queue: Queue, buckets: Buckets, region: str, render: Renderer, *, concurrency: int, how: How
+    ) -> None:
         self._queue = queue
         self._buckets = buckets
         self._region = region
         self._render = render
         self._concurrency = concurrency
+        self._how = how
+        self._in_flight: InFlight[_Output] = InFlight()
         self._running: dict[asyncio.Task[None], str] = {}
         self._awake = asyncio.Event()
 
@@ -148,32 +151,45 @@ class Worker:
             log.exception("job %s", job.id)
             code, message = "InternalError", f"{type(error).__name__}: {error}"
         else:
-            await until_written(
-                lambda: self._queue.succeed(job.id, media_info=made.media_info, media_result=made.media_result), _END
-            )
+            await until_written(lambda: self._queue.succeed(job.id, made), _END)
             return
         await until_written(lambda: self._queue.fail(job.id, code, message), _END)
 
-    async def _make(self, job: StoredJob) -> _Made:
-        """Render a job and publish the result under its key."""
+    async def _make(self, job: StoredJob) -> Made:
+        """Render a job, unless an identical one is being rendered, and publish the result under its key."""
         operation = stored_request(job).operation[0]
         key = object_key(operation, job.id)
         target = self._target(operation)
-        operation = self._by_key(operation, job.bucket)
+        operation = renamed(operation, lambda url: source_key(url, job.bucket, self._region))
         sources = self._sources(operation, job.bucket)
-        with target.partial(key, job.id) as path:
-            rendered = await self._render(operation, sources, path, _Progress(self._queue, job.id))
-            info = await target.publish(key, path, content_type="video/mp4")
-        output = OutputFile(
-            bucket=target.name,
-            region=self._region,
-            object_name=(key,),
-            object_prefix="",
-            md5_info=(Md5Info(object_name=key, md5=info.etag),),
+        identity = identity_of(operation, sources)
+        name = identity[:_NAME]
+        if is_segmented(operation):  # the names of its segments are in the playlist, so each key has its own
+            name = identity = identity_of(operation, sources, key)[:_NAME]
+        work = Work(operation, name, self._how.threads, self._how.bounds, job.priority)
+
+        @asynccontextmanager
+        async def make(tell: Callable[[float], None]) -> AsyncIterator[_Output]:
+            with target.partial_folder(key, job.id) as folder:
+                yield _Output(folder, await self._render(work, sources, folder, tell))
+
+        async with self._in_flight.use(identity, make, _Progress(self._queue, job.id)) as (output, alone):
+            digests = await publish(target, key, output.folder, output.rendered.names, token=job.id, move=alone)
+        result = MediaResult(
+            output_file=OutputFile(
+                bucket=target.name,
+                region=self._region,
+                object_name=tuple(digests),
+                object_prefix="",
+                md5_info=tuple(Md5Info(object_name=name, md5=md5) for name, md5 in digests.items()),
+            )
         )
-        return _Made(
+        rendered = output.rendered
+        return Made(
             xml.write(rendered.media_info, "MediaInfo").decode(),
-            xml.write(MediaResult(output_file=output), "MediaResult").decode(),
+            xml.write(result, "MediaResult").decode(),
+            rendered.engine,
+            "; ".join(rendered.notes) or None,
         )
 
     def _target(self, operation: Operation) -> Bucket:
@@ -182,21 +198,12 @@ class Worker:
             raise RefusedError("NoSuchBucket", f"there is no bucket `{operation.output.bucket}` here any more")
         return bucket
 
-    def _by_key(self, operation: Operation, bucket: str) -> Operation:
-        """Return the operation with its sources named by key, as messages should. Raises RefusedError."""
-        synthesis = operation.video_synthesis
-        named = tuple(
-            info.model_copy(update={"url": source_key(info.url, bucket, self._region)})
-            for info in synthesis.splice_info
-        )
-        return operation.model_copy(update={"video_synthesis": synthesis.model_copy(update={"splice_info": named})})
-
     def _sources(self, operation: Operation, name: str) -> dict[str, Path]:
         """Return the file of every source by key. Raises RefusedError for one that is missing."""
         bucket = self._buckets.get(name)
         if bucket is None:
             raise RefusedError("NoSuchBucket", f"there is no bucket `{name}` here any more")
-        return {info.url: bucket.path(info.url) for info in operation.video_synthesis.splice_info}
+        return {url: bucket.path(url) for url in urls_of(operation)}
 
 
 def source_key(url: str, bucket: str, region: str) -> str:

@@ -16,18 +16,12 @@ from reconciler.api.media import Format, MediaInfo
 from reconciler.api.messages import Job, JobRequest, JobsReply, Operation
 from reconciler.api.objects import ErrorDocument
 from reconciler.service import Service
+from reconciler.service.rendering import Rendered, Work
 
 BUCKET: Final = "demo-1250000000"
 REGION: Final = "ap-chongqing"
 COS: Final = f"http://{BUCKET}.cos.{REGION}.myqcloud.com"
 CI: Final = f"http://{BUCKET}.ci.{REGION}.myqcloud.com"
-
-
-@dataclass
-class Said:
-    """What a renderer tells of its file."""
-
-    media_info: MediaInfo
 
 
 class Studio:
@@ -48,9 +42,9 @@ class Studio:
         self._let.set()
 
     async def __call__(
-        self, operation: Operation, sources: Mapping[str, Path], target: Path, on_progress: Callable[[float], None]
-    ) -> Said:
-        self.begun.append(operation.user_data or "")
+        self, work: Work, sources: Mapping[str, Path], folder: Path, on_progress: Callable[[float], None]
+    ) -> Rendered:
+        self.begun.append(work.operation.user_data or "")
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -63,9 +57,8 @@ class Studio:
             raise
         finally:
             self.running -= 1
-        text = f"{operation.user_data}: {[path.name for path in sources.values()]}"
-        _write(target, text)
-        return Said(MediaInfo(format=Format(size=len(text))))
+        text = f"{work.operation.user_data}: {[path.name for path in sources.values()]}"
+        return _written(folder, text)
 
 
 class Failing:
@@ -74,13 +67,14 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def __call__(self, operation: Operation, sources: object, target: Path, on_progress: object) -> Said:
-        _write(target, "half")
+    async def __call__(self, work: Work, sources: object, folder: Path, on_progress: object) -> Rendered:
+        _written(folder, "half")
         raise self.error
 
 
-def _write(target: Path, text: str) -> None:
-    target.write_text(text)
+def _written(folder: Path, text: str) -> Rendered:
+    (folder / "made.mp4").write_text(text)
+    return Rendered(MediaInfo(format=Format(size=len(text))), ("made.mp4",), "a studio")
 
 
 @dataclass

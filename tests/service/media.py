@@ -7,14 +7,20 @@ import math
 import os
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final
 
 import av
 
 from reconciler.api.messages import Operation
-from reconciler.service.ffmpeg import Rendered, locate, render
+from reconciler.service import studio
+from reconciler.service.ffmpeg import locate
+from reconciler.service.rendering import Bounds, Rendered, Work, Workshop
+from reconciler.service.studio import Studio
 
 FFMPEG: Final = locate(os.environ)
 SAMPLE: Final = Path(__file__).parents[2] / "reconciler" / "samples" / "big-buck-bunny.mp4"
@@ -73,11 +79,23 @@ def job(*sources: tuple[str, dict[str, int]] | str, keep: bool = False, **transc
     )
 
 
-def rendered(operation: Operation, sources: dict[str, Path], target: Path) -> Rendered:
-    """Render a job, with two threads."""
-    return asyncio.run(
-        render(operation, sources, target, ffmpeg=FFMPEG, threads=2, on_progress=lambda _: None, time_limit=60)
-    )
+def rendered(operation: Operation, sources: dict[str, Path], target: Path, **settings: Any) -> Rendered:
+    """Render a job, with two threads, into a folder of its own; its file, or its playlist, becomes ``target``."""
+    folder = target.with_name(f"{target.name}.folder")
+    folder.mkdir()
+    work = Work(operation, "made", threads=2, bounds=Bounds(seconds=60), **settings)
+    with ThreadPoolExecutor(1) as executor:
+        done = asyncio.run(Studio(workshop(), executor)(work, sources, folder, lambda _: None))
+    for name in done.names[:-1]:
+        (folder / name).rename(target.with_name(name))
+    (folder / done.names[-1]).rename(target)
+    return done
+
+
+@cache
+def workshop() -> Workshop:
+    """The tools of this machine, which may read any test's files."""
+    return studio.workshop(os.environ, [Path(gettempdir())])
 
 
 @dataclass(frozen=True)

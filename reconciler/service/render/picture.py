@@ -1,29 +1,33 @@
-"""The filter graph of one render: how pictures are placed on the canvas and sounds are mixed, in FFmpeg's language.
+"""What is seen: how pictures are placed on the canvas, as FFmpeg's filter chains.
 
-Pure. Every value in a graph is a number or a word of ours; nothing that a person wrote gets into it.
+Pure. Every value in a chain is a number or a word of ours; nothing that a person wrote gets into it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from reconciler.service.probe import AudioTrack, VideoTrack
+from reconciler.service.probe import VideoTrack
 
 PICTURE: Final = "[picture]"
-SOUND: Final = "[sound]"
 
-_SCALER: Final = "flags=bicubic+accurate_rnd"  # accurate_rnd: the same pixels on every x86-64 CPU
-_OVERLAY_FORMATS: Final = {
+SCALER: Final = "flags=bicubic+accurate_rnd"  # accurate_rnd: the same pixels on every x86-64 CPU
+OVERLAY_FORMATS: Final = {
     "yuv420p": "yuv420",
     "yuv444p": "yuv444",
     "yuv420p10le": "yuv420p10",
     "yuv444p10le": "yuv444p10",
 }
-_LAYOUTS: Final = {1: "mono", 2: "stereo", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
+_WHITE: Final = 203
+"""Candela per square metre of white in HDR that becomes the white of SDR (ITU-R BT.2408)."""
+
+_JFIF: Final = "bt470bg"
+"""The colour matrix of JPEG and WebP pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,19 @@ class Rect:
     def even(self) -> bool:
         """Whether every edge lies between two chroma samples of a 4:2:0 picture."""
         return not (self.x % 2 or self.y % 2 or self.width % 2 or self.height % 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """What the samples of a picture mean, in FFmpeg's words."""
+
+    range: str = "tv"
+    matrix: str = "bt709"
+    transfer: str = "bt709"
+    primaries: str = "bt709"
+
+
+BT709: Final = Colors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,44 +105,44 @@ def composition_format(layers: Sequence[Layer], pixfmt: str) -> str:
     return f"{chroma}10le" if pixfmt.endswith("10le") else chroma
 
 
-def picture(layers: Sequence[Layer], canvas: Rect, span: Span, pixfmt: str, finish: Sequence[str]) -> list[str]:
-    """Return the chains that end in ``PICTURE``: sources, composition, cut, then ``finish`` (crop, rotation).
+def is_hdr(track: VideoTrack) -> bool:
+    """Tell whether a picture is HDR: PQ or HLG."""
+    return track.transfer in _HDR
+
+
+def matrix_of(track: VideoTrack) -> str:
+    """Return the colour matrix of a picture; of one that does not name it the usual one.
+
+    High definition is BT.709, anything smaller BT.601, and so is every picture of JPEG or WebP.
+    """
+    if track.matrix is not None:
+        return track.matrix
+    if track.still:
+        return _JFIF
+    return "bt709" if track.coded_height >= 720 else "smpte170m"
+
+
+def composed(
+    layers: Sequence[Layer], backgrounds: Sequence[str], ground: str, canvas: Rect, span: Span, samples: str
+) -> tuple[list[str], str]:
+    """Return the chains that compose the sources, and the label of the last one.
 
     The first sources that are opaque and apart from one another are put side by side; the others are painted over
-    them one by one. A source that has ended keeps showing its last frame.
+    them one by one. A source that has ended keeps showing its last frame. With ``backgrounds``, chains that begin at
+    ``[black]`` and end in ``ground``, all sources are painted over them.
     """
-    samples = composition_format(layers, pixfmt)
-    stacked = _stackable(layers)
+    stacked = 0 if backgrounds else _stackable(layers)
     chains, taps = _taps(layers)
     chains += [_scaled(layer, taps[number], number, samples, span) for number, layer in enumerate(layers)]
-    chains.append(_base(layers[:stacked], canvas, samples, span))
-    base = "[base]"
+    base = "[black]" if backgrounds else "[base]"
+    chains.append(_base(layers[:stacked], canvas, samples, span) + base)
+    if backgrounds:
+        chains += backgrounds
+        base = ground
     for number in range(stacked, len(layers)):
         chains.append(_painted(base, layers[number], number, samples))
         base = f"[painted{number}]"
-    cut = _cut(span)
-    return [*chains, base + ",".join([*cut, *finish, *_converted(samples, pixfmt)]) + PICTURE]
-
-
-def sound(tracks: Sequence[tuple[int, AudioTrack]], samplerate: int, channels: int, span: Span) -> list[str]:
-    """Return the chains that end in ``SOUND``: each track at its own level, mixed, as long as the picture.
-
-    ``tracks`` are pairs of FFmpeg's number of the file and its track.
-    """
-    layout = _LAYOUTS[channels]
-    chains = [
-        f"[{number}:{track.index}]aresample={samplerate}:async=1:first_pts=0,"
-        f"aformat=sample_fmts=fltp:channel_layouts={layout}[sound{position}]"
-        for position, (number, track) in enumerate(tracks)
-    ]
-    mixed = []
-    if len(tracks) > 1:  # normalize would change the level whenever a source ends; the limiter takes what clips
-        mixed = [f"amix=inputs={len(tracks)}:duration=longest:normalize=0", "alimiter=limit=0.98:level=0:latency=1"]
-    start, end = (f"{float(frame / span.rate):.6f}" for frame in (span.first, span.end))
-    # Padding has an end of its own: an endless apad lets FFmpeg 9 spin for ever now and then.
-    cut = [f"apad=whole_dur={end}", f"atrim=start={start}:end={end}", "asetpts=PTS-STARTPTS"]
-    labels = "".join(f"[sound{position}]" for position in range(len(tracks)))
-    return [*chains, labels + ",".join([*mixed, *cut]) + SOUND]
+    return chains, base
 
 
 def rate_text(rate: Fraction) -> str:
@@ -158,22 +175,31 @@ def _taps(layers: Sequence[Layer]) -> tuple[list[str], list[str]]:
 def _scaled(layer: Layer, tap: str, number: int, samples: str, span: Span) -> str:
     """Bring one source to the size, colours and rate of the canvas; the rate first where that drops frames."""
     track, rect, visible = layer.track, layer.rect, layer.visible
-    matrix = "" if track.rgb else f":in_color_matrix={track.matrix or _guess(track)}"
     planes = samples.replace("yuv", "yuva") if track.alpha else samples
-    filters = [
-        f"scale={rect.width}:{rect.height}:{_SCALER}{matrix}:out_color_matrix=bt709:out_range=tv",
-        f"format={planes}",
-        "setsar=1",
-    ]
+    filters = [*_sized(track, rect), f"format={planes}", "setsar=1"]
     if visible != rect:
         filters.append(f"crop={visible.width}:{visible.height}:{visible.x - rect.x}:{visible.y - rect.y}:exact=1")
     filters.insert(0 if track.fps > span.rate else len(filters), f"fps={rate_text(span.rate)}:start_time=0")
+    if track.interlaced:  # before frames are dropped: the fields of one frame are two moments
+        filters.insert(0, "bwdif=mode=send_frame:deint=interlaced")
     return f"{tap}{','.join(filters)}[placed{number}]"
 
 
-def _guess(track: VideoTrack) -> str:
-    """Name the colour matrix of a source that does not: high definition is BT.709, anything smaller BT.601."""
-    return "bt709" if track.coded_height >= 720 else "smpte170m"
+def _sized(track: VideoTrack, rect: Rect) -> list[str]:
+    """Return the filters that scale a picture and give it the colours of BT.709."""
+    size = f"scale={rect.width}:{rect.height}:{SCALER}"
+    if track.rgb:
+        return [f"{size}:out_color_matrix=bt709:out_range=tv"]
+    if not is_hdr(track):
+        return [f"{size}:in_color_matrix={matrix_of(track)}:out_color_matrix=bt709:out_range=tv"]
+    return [
+        f"{size},format=yuv444p10le",
+        f"zscale=min={track.matrix or 'bt2020nc'}:tin={track.transfer}:pin=bt2020:t=linear:npl={_WHITE}",
+        "format=gbrpf32le",
+        "zscale=p=bt709",
+        "tonemap=mobius:param=0.7:desat=2:peak=5",
+        "zscale=t=bt709:m=bt709:r=tv",
+    ]
 
 
 def _base(layers: Sequence[Layer], canvas: Rect, samples: str, span: Span) -> str:
@@ -182,21 +208,21 @@ def _base(layers: Sequence[Layer], canvas: Rect, samples: str, span: Span) -> st
         size = f"{canvas.width}x{canvas.height}"
         seconds = float((span.end + 1) / span.rate)
         black = f"color=c=black:s={size}:r={rate_text(span.rate)}:d={seconds:.6f},format={samples}"
-        return f"{black},trim=end_frame={span.end}[base]"
+        return f"{black},trim=end_frame={span.end}"
     labels = "".join(f"[placed{number}]" for number in range(len(layers)))
     left, top = min(layer.visible.x for layer in layers), min(layer.visible.y for layer in layers)
     places = "|".join(f"{layer.visible.x - left}_{layer.visible.y - top}" for layer in layers)
     stack = [f"xstack=inputs={len(layers)}:layout={places}:fill=black"] if len(layers) > 1 else []
     pad = f"pad={canvas.width}:{canvas.height}:{left}:{top}:black"
-    return labels + ",".join([*stack, pad]) + "[base]"
+    return labels + ",".join([*stack, pad])
 
 
 def _painted(base: str, layer: Layer, number: int, samples: str) -> str:
     place = f"x={layer.visible.x}:y={layer.visible.y}"
-    return f"{base}[placed{number}]overlay={place}:format={_OVERLAY_FORMATS[samples]}[painted{number}]"
+    return f"{base}[placed{number}]overlay={place}:format={OVERLAY_FORMATS[samples]}[painted{number}]"
 
 
-def _cut(span: Span) -> list[str]:
+def cut(span: Span) -> list[str]:
     """Keep exactly the frames of the span; the last picture is held where every source has ended before."""
     hold = f"tpad=stop={span.end}:stop_mode=clone"
     if not span.first:
@@ -204,10 +230,14 @@ def _cut(span: Span) -> list[str]:
     return [hold, f"trim=start_frame={span.first}:end_frame={span.end}", "setpts=PTS-STARTPTS"]
 
 
-def _converted(samples: str, pixfmt: str) -> list[str]:
+def converted(samples: str, pixfmt: str, colors: Colors) -> list[str]:
     """Turn the composition into the output's samples, and say what they mean: overlay and xstack forget it."""
-    full = pixfmt.startswith("yuvj")
-    tags = f"setparams=range={'pc' if full else 'tv'}:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    if samples == pixfmt:
+    tags = f"setparams=range={colors.range}:color_primaries={colors.primaries}:color_trc={colors.transfer}"
+    tags += f":colorspace={colors.matrix}"
+    if replace(colors, range="tv") != BT709:
+        was = "min=bt709:tin=bt709:pin=bt709:rin=tv"
+        asked = f"m={colors.matrix}:t={colors.transfer}:p={colors.primaries}:r={colors.range}"
+        return [f"zscale={was}:{asked}", f"format={pixfmt}", tags]
+    if samples == pixfmt and colors == BT709:
         return [tags]
-    return [f"scale={_SCALER}{':in_range=tv:out_range=pc' if full else ''}", f"format={pixfmt}", tags]
+    return [f"scale={SCALER}{':in_range=tv:out_range=pc' if colors.range == 'pc' else ''}", f"format={pixfmt}", tags]
