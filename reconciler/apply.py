@@ -372,6 +372,8 @@ class _Run:
         record = record_of(submission, job, key, self._checked(job, key, stored), protect=action.protect)
         self.lockfile.done(action.address, record)
         self.report.finished(action.address, action.kind, record)
+        if job.engine and job.message:  # the cloud's says no more than that it is done
+            self.report.note(f"{action.address}: {job.message}")
 
     @staticmethod
     def _checked(job: Job, key: str, stored: StoredObject | None) -> StoredObject:

@@ -109,6 +109,7 @@ class _Examination:
         embedded = self._project is not None and self._project.service == "embedded"
         if embedded:
             yield _Step("ffmpeg", ("settings",), self._ffmpeg)
+            yield _Step("sandbox", ("settings",), self._sandbox)
             yield _Step("connection", ("settings",), self._connection)
             yield _Step("bucket", ("connection",), self._bucket)
         else:
@@ -164,6 +165,16 @@ class _Examination:
         if lacking:
             advice = "set RECONCILER_FFMPEG to an FFmpeg that has them"
             return _Outcome(f"{summary} has no encoder {', '.join(lacking)}", "failed", advice)
+        return _Outcome(summary)
+
+    async def _sandbox(self) -> _Outcome:
+        from reconciler.service.sandbox import Sandbox
+
+        found = Sandbox.detect(os.environ)
+        summary = f"{found.kind} ({found.reason})" if found.reason else found.kind
+        if found.kind == "none":
+            advice = "install bubblewrap on Linux; until then render only files that you trust"
+            return _Outcome(summary, "warning", advice)
         return _Outcome(summary)
 
     async def _credentials(self) -> _Outcome:

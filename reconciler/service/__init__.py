@@ -127,12 +127,12 @@ class Service:
     def _own(self, stack: AsyncExitStack) -> None:
         """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
         how = How(render_threads(), bounds(self._environ))
-        render = self._render or self._studio(stack)
         self._folder.mkdir(parents=True, exist_ok=True)
         _take_guard(self._folder, stack)
+        (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)
+        render = self._render or self._studio(stack)
         database = Database.create(self._folder / _DATABASE)
         stack.callback(database.close)
-        (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)
         outbox = Outbox(database)
         queue, buckets = Queue(database, ended=outbox.add), self._buckets(ObjectIndex(database))
         buckets.remove_partials()

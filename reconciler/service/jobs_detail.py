@@ -18,6 +18,8 @@ from reconciler.service.queue import StoredJob
 _CHINA: Final = 8 * 3600
 _START: Final = "<Operation>"
 _END: Final = "</Operation>"
+_MARKED: Final = "</DigitalWatermark>"
+_MARK_STATE: Final = "<State>Failed</State>"
 
 
 def jobs_detail(job: StoredJob) -> str:
@@ -28,7 +30,7 @@ def jobs_detail(job: StoredJob) -> str:
         f"<JobId>{job.id}</JobId><State>{job.state}</State><Progress>{job.progress}</Progress>"
         f"<CreationTime>{wire_time(job.created_at)}</CreationTime><StartTime>{wire_time(job.started_at)}</StartTime>"
         f"<EndTime>{wire_time(job.ended_at)}</EndTime><QueueId>{job.queue}</QueueId><Tag>{xml.escaped(job.tag)}</Tag>"
-        f"{_operation(job.request)}{job.media_info or ''}{job.media_result or ''}{_END}{_engine(job)}</JobsDetail>"
+        f"{_operation(job)}{job.media_info or ''}{job.media_result or ''}{_END}{_engine(job)}</JobsDetail>"
     )
 
 
@@ -42,6 +44,13 @@ def _engine(job: StoredJob) -> str:
     return f"<Engine>{xml.escaped(job.engine)}</Engine>" if job.engine else ""
 
 
-def _operation(request: str) -> str:
-    """Cut the one operation, without its end, out of a request as ``api.xml`` writes it: no text holds a bare <."""
-    return request[request.index(_START) : request.rindex(_END)]
+def _operation(job: StoredJob) -> str:
+    """Cut the one operation, without its end, out of a request as ``api.xml`` writes it: no text holds a bare <.
+
+    A digital watermark is not embedded; a job that went on without it says so.
+    """
+    request = job.request
+    told = request[request.index(_START) : request.rindex(_END)]
+    if job.state == SUCCESS and _MARKED in told and _MARK_STATE not in told:
+        return told.replace(_MARKED, f"{_MARK_STATE}{_MARKED}")
+    return told

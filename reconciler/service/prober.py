@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -23,10 +24,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from reconciler.api.media import MediaInfo
 from reconciler.errors import RenderError
@@ -46,6 +46,9 @@ _LIMITS: Final = Limits(memory=2 << 30, file_size=0, open_files=64)
 _START_SECONDS: Final = 60.0
 _LONGEST_ANSWER: Final = 1 << 20
 _LONGEST_WORDS: Final = 500
+_PLAIN: Final = re.compile(r"[\w.,/+-]{0,200}", re.ASCII)
+"""A word of a probe: names of formats and of kinds of samples, and fractions."""
+
 _NEEDED: Final = ("av", "pydantic", "pydantic_core", "typing_extensions", "annotated_types", "typing_inspection")
 
 _BOOT: Final = """
@@ -102,9 +105,7 @@ class Prober:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def probe(self, path: Path, *, timeout: float = 30.0) -> Probe:
@@ -156,7 +157,7 @@ class Prober:
                 raise ProbeError(_printable(answer["error"]))
             try:
                 return read(answer.get("answer"))
-            except (ValidationError, ArithmeticError):
+            except (ValueError, ArithmeticError):
                 helper.end()
                 raise ProbeError("is not a video that can be read: what its headers say makes no sense") from None
 
@@ -214,18 +215,15 @@ class _Helper:
         self._greet()
 
     def _greet(self) -> None:
-        try:
-            said = self._line(_START_SECONDS)
-        except BaseException:
-            self.end()
-            raise
-        if said != b"ready":
-            with contextlib.suppress(TimeoutError):  # the last line is the one that tells
-                while more := self._line(1.0):
-                    said = more
-            words = _printable((said or b"it ended without a word").decode("utf-8", "replace"))
-            self.end()
-            raise RenderError(f"the prober could not be started: {words}")
+        """Wait until it is ready. Raises RenderError with the last line that it said when it will never be."""
+        words = b"it said nothing"
+        with contextlib.suppress(TimeoutError):
+            while line := self._line(_START_SECONDS):
+                if line == b"ready":
+                    return
+                words = line
+        self.end()
+        raise RenderError(f"the prober could not be started: {_printable(words.decode('utf-8', 'replace'))}")
 
     def ready(self) -> bool:
         """Tell whether it waits for a question; a helper that ended or talks out of turn is thrown away."""
@@ -348,7 +346,20 @@ def _probes() -> TypeAdapter[Probe]:
 
 
 def _read_probe(answer: Any) -> Probe:
-    return _probes().validate_python(answer)
+    """Read what a helper said; its words get into FFmpeg's command, so that they must not be able to say anything."""
+    found = _probes().validate_python(answer)
+    if found.demuxer not in direct.DEMUXERS or not all(map(_PLAIN.fullmatch, _words(answer))):
+        raise ValueError("an answer that no probe gives")
+    return found
+
+
+def _words(answer: Any) -> Iterator[str]:
+    """Yield every text in an answer."""
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, dict | list):
+        for part in answer.values() if isinstance(answer, dict) else answer:
+            yield from _words(part)
 
 
 # In the helper.

@@ -51,8 +51,8 @@ async def publish(
 ) -> dict[str, str]:
     """Publish the files of a result, in order, the last one under ``key`` and the others beside it.
 
-    ``move`` takes them out of ``folder``; otherwise they are copied. Returns the MD5 of every object by its key, that of
-    ``key`` first. Segments that only the playlist before this one named are deleted afterwards. Raises RefusedError.
+    ``move`` takes them out of ``folder``; otherwise they are copied. Returns the MD5 of every object by its key, that
+    of ``key`` first. Segments that only the playlist before this one named are deleted afterwards. Raises RefusedError.
     """
     *others, main = names
     before = await files.in_thread(_segments_of, bucket, key) if others else set()

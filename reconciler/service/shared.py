@@ -39,6 +39,10 @@ class InFlight(Generic[T]):
     def __init__(self) -> None:
         self._shared: dict[Hashable, Shared[T]] = {}
 
+    def holds(self, identity: Hashable) -> bool:
+        """Tell whether it is being made, so that the next user only waits."""
+        return identity in self._shared
+
     @asynccontextmanager
     async def use(self, identity: Hashable, make: Make[T], on_progress: Progress) -> AsyncIterator[tuple[T, bool]]:
         """Give what is made, and whether it is ours alone, so that we may take it away.

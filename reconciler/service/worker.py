@@ -10,8 +10,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -42,6 +42,9 @@ POLL_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
 """How often at most the progress of a job is written down."""
 
+_MOST_WAITING: Final = 64
+"""Jobs at most that wait for another one's render without taking a place."""
+
 _END: Final = "the end of a job"
 _NAME: Final = 16
 """Characters of an identity that name the files of a result."""
@@ -51,8 +54,8 @@ _NAME: Final = 16
 class How:
     """How every job is rendered: the threads of one encoder, and what one render may use."""
 
-    threads: int = 2
-    bounds: Bounds = Bounds()
+    threads: int
+    bounds: Bounds
 
 
 class _Output(NamedTuple):
@@ -96,6 +99,7 @@ class Worker:
         self._concurrency = concurrency
         self._how = how
         self._in_flight: InFlight[_Output] = InFlight()
+        self._waiting = 0  # jobs whose result is being made for another one: they take no place
         self._running: dict[asyncio.Task[None], str] = {}
         self._awake = asyncio.Event()
 
@@ -108,7 +112,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._awake.clear()
-                while len(self._running) < self._concurrency and (job := self._claim()):
+                while len(self._running) < self._concurrency + min(self._waiting, _MOST_WAITING) and (job := self._claim()):
                     task = group.create_task(self._work(job), name=job.id)
                     self._running[task] = job.id
                     task.add_done_callback(self._ended)
@@ -173,8 +177,9 @@ class Worker:
             with target.partial_folder(key, job.id) as folder:
                 yield _Output(folder, await self._render(work, sources, folder, tell))
 
-        async with self._in_flight.use(identity, make, _Progress(self._queue, job.id)) as (output, alone):
-            digests = await publish(target, key, output.folder, output.rendered.names, token=job.id, move=alone)
+        with self._placed(identity):
+            async with self._in_flight.use(identity, make, _Progress(self._queue, job.id)) as (output, alone):
+                digests = await publish(target, key, output.folder, output.rendered.names, token=job.id, move=alone)
         result = MediaResult(
             output_file=OutputFile(
                 bucket=target.name,
@@ -191,6 +196,18 @@ class Worker:
             rendered.engine,
             "; ".join(rendered.notes) or None,
         )
+
+    @contextmanager
+    def _placed(self, identity: str) -> Iterator[None]:
+        """Give our place away while another job's render makes our result."""
+        waits = self._in_flight.holds(identity)
+        self._waiting += waits
+        if waits:
+            self.wake()
+        try:
+            yield
+        finally:
+            self._waiting -= waits
 
     def _target(self, operation: Operation) -> Bucket:
         bucket = self._buckets.get(operation.output.bucket or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from reconciler.api.signing import Credentials
 from reconciler.cli import run
 from reconciler.cli.checks import PROBE
 from reconciler.service import Service
+from reconciler.service.ffmpeg import ENCODERS
+from reconciler.service.sandbox import Sandbox
 from reconciler.transport import SystemClock
 from tests.fakes import ERROR
 from tests.service.harness import Studio
@@ -120,7 +123,7 @@ def test_the_embedded_service_needs_no_credentials_and_no_network(
         monkeypatch.delenv(name)
     Path("buckets", BUCKET).mkdir(parents=True)
     steps = examined("--write")
-    assert {step["status"] for step in steps.values()} == {"ok"}
+    assert {step["status"] for name, step in steps.items() if name != "sandbox"} == {"ok"}
     assert steps.keys().isdisjoint({"credentials", "clock", "signature", "write objects"})
     assert "ffmpeg" in steps
 
@@ -217,7 +220,34 @@ def test_ffmpeg_that_cannot_do_what_is_needed(
     program.chmod(0o755)
     monkeypatch.setenv("RECONCILER_FFMPEG", str(program))
     found = examined()["ffmpeg"]
-    assert (found["status"], found["summary"]) == ("failed", f"7.1 ({program}) has no encoder libx265, libmp3lame")
+    lacking = ", ".join(name for name in ENCODERS if name not in ("libx264", "aac"))
+    assert (found["status"], found["summary"]) == ("failed", f"7.1 ({program}) has no encoder {lacking}")
+
+
+def test_the_sandbox_that_works_is_named(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RECONCILER_SANDBOX", raising=False)
+    chosen = Sandbox.detect(os.environ)
+    found = examined()["sandbox"]
+    assert found["status"] == ("warning" if chosen.kind == "none" else "ok")
+    assert found["summary"] == (f"{chosen.kind} ({chosen.reason})" if chosen.reason else chosen.kind)
+
+
+def test_no_sandbox_is_a_warning(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILER_SANDBOX", "none")
+    found = examined()["sandbox"]
+    assert (found["status"], found["summary"]) == ("warning", "none (RECONCILER_SANDBOX says so)")
+    assert found["advice"] == "install bubblewrap on Linux; until then render only files that you trust"
+
+
+def test_a_sandbox_that_does_not_exist(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILER_SANDBOX", "docker")
+    found = examined()["sandbox"]
+    assert (found["status"], found["summary"]) == ("failed", "RECONCILER_SANDBOX is docker, which is no sandbox")
+    assert found["advice"] == "set RECONCILER_SANDBOX to auto, bubblewrap, landlock or none"
+
+
+def test_the_sandbox_of_another_machine_is_not_ours(service: str, examined: Examined) -> None:
+    assert "sandbox" not in examined()
 
 
 # Credentials.

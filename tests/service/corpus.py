@@ -473,12 +473,12 @@ COLOURS: Final = (
 STILLS: Final = (
     Source("still-png", "png", still(), STILL),
     Source("still-jpeg", "jpg", still("-q:v", "1", filters=yuv("yuvj444p", full=True)), STILL),
-    Source("still-jpeg-turned-90", "jpg", turned_jpeg(6, "transpose=cclock"), replace(STILL, size=(48, 64))),
+    Source("still-jpeg-turned-90", "jpg", turned_jpeg(6, "transpose=cclock"), replace(STILL, size=(64, 48))),
     Source("still-jpeg-turned-180", "jpg", turned_jpeg(3, "hflip,vflip"), STILL),
     Source("still-jpeg-mirrored", "jpg", turned_jpeg(2, "hflip"), STILL),
     Source("still-webp", "webp", still("-lossless", "1", filters=RGBA), STILL),
     Source("still-bmp", "bmp", still(), STILL),
-    Source("still-odd", "png", still(size=(33, 17)), replace(STILL, size=(33, 17))),
+    Source("still-odd", "png", still(size=(65, 49)), replace(STILL, size=(65, 49))),
     Source("still-16-bit", "png", still(filters=f"{RGB},format=rgb48be"), STILL),
     Source("still-percent-name", "png", still(), STILL, key="in/still-%03d.png"),
     Source(
@@ -622,7 +622,12 @@ INTERLACED: Final = (
             f"interlaced-{name}",
             suffix,
             mute(
-                *options, rate="50", mark=0.42, filters=f"{FIELDS}{first},{UNTAGGED},setfield={first[0]}ff", codec=codec
+                *options,
+                rate="50",
+                size=(128, 96),
+                mark=0.42,
+                filters=f"{FIELDS}{first},{UNTAGGED},setfield={first[0]}ff",
+                codec=codec,
             ),
             Shown(mark=0.42, heard=None),
         )
@@ -637,7 +642,7 @@ INTERLACED: Final = (
     Source(
         "interlaced-in-name-only",
         MP4,
-        mute("-flags", "+ildct+ilme", "-x264-params", "tff=1", filters=f"{UNTAGGED},setfield=tff"),
+        mute("-flags", "+ildct+ilme", "-x264-params", "tff=1", size=(128, 96), filters=f"{UNTAGGED},setfield=tff"),
         SILENT,
     ),
 )
@@ -896,7 +901,7 @@ DAMAGED: Final = (
         damaged(film("-movflags", "+faststart"), begin=0.0, end=0.1),
         Refused("InvalidSource", ("read",)),
     ),
-    Source("huge-claimed", "png", written(png(20000, 20000)), Refused("InvalidSource", ("20000",))),
+    Source("huge-claimed", "png", written(png(20000, 20000)), Refused("InvalidSource", ("read",))),
     Source("link", MP4, film(), Refused("NoSuchKey", ()), linked=True),
 )
 

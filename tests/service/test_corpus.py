@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +65,46 @@ class Place:
         return self.x + int(self.width * across), self.y + int(self.height * down)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A running service, its bucket's folder, and the corpus to supply it with."""
+
+    bucket: Path
+    corpus: Corpus
+    runner: asyncio.Runner
+    caller: Caller
+
+    def supply(self, key: str, source: Source) -> None:
+        """Put a source into the bucket."""
+        path = self.bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source.linked:
+            path.symlink_to(self.corpus.path(source))
+        else:
+            os.link(self.corpus.path(source), path)
+
+    def render(self, operations: list[Operation]) -> list[Job]:
+        """Submit jobs and wait for their ends."""
+
+        async def all_of_them() -> list[Job]:
+            accepted = [await self.caller.submit(operation) for operation in operations]
+            return [await self._end_of(job.job_id or "") for (job,) in accepted]
+
+        return self.runner.run(all_of_them())
+
+    def files(self) -> set[Path]:
+        """Return everything in the bucket that is no folder."""
+        return {path for path in self.bucket.rglob("*") if not path.is_dir()}
+
+    async def _end_of(self, job: str) -> Job:
+        async with asyncio.timeout(120):
+            while True:
+                found = await self.caller.job(job)
+                if found.state in ("Success", "Failed", "Cancel"):
+                    return found
+                await asyncio.sleep(0.02)
+
+
 def test_the_corpus_is_large_and_goes_through_every_layout() -> None:
     assert len({source.name for source in corpus.SOURCES}) == len(corpus.SOURCES) >= 55
     assert sorted(LAYOUTS) == KNOWN.names()
@@ -86,50 +130,56 @@ def _in_turn() -> list[Any]:
     return cases
 
 
+@pytest.fixture(scope="module")
+def stage(made: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One service for all sources of this process, as in life; no process survives it."""
+    root = tmp_path_factory.mktemp("service")
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        caller = runner.run(stack.enter_async_context(running(root, render=None)))
+        stage = Stage(root / "buckets" / BUCKET, made, runner, caller)
+        for key, (film, _) in ORDINARY.items():
+            stage.supply(key, film)
+        yield stage
+        runner.run(stack.aclose())
+    _nothing_runs("")
+
+
 @pytest.mark.parametrize(("source", "names"), _in_turn())
-def test_an_awkward_source_in_one_layout(made: Corpus, tmp_path: Path, source: Source, names: list[str]) -> None:
-    asyncio.run(_check(made, tmp_path, source, names))
+def test_an_awkward_source_in_one_layout(stage: Stage, source: Source, names: list[str]) -> None:
+    _check(stage, source, names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", corpus.SOURCES, ids=lambda source: source.name)
-def test_an_awkward_source_in_every_layout(made: Corpus, tmp_path: Path, source: Source) -> None:
-    asyncio.run(_check(made, tmp_path, source, list(LAYOUTS)))
+def test_an_awkward_source_in_every_layout(stage: Stage, source: Source) -> None:
+    _check(stage, source, list(LAYOUTS))
 
 
-async def _check(made: Corpus, root: Path, source: Source, names: list[str]) -> None:
+def _check(stage: Stage, source: Source, names: list[str]) -> None:
     """Render a source in layouts and look at everything that came of it."""
     key = source.key or f"in/{source.name}.{source.suffix}"
-    _supply(made, root, source, key)
-    before = _files(root)
-    assert len(before) == 3
-    async with running(root, render=None) as caller:
-        accepted = [await caller.submit(_operation(source, key, name)) for name in names]
-        ended = [await _end_of(caller, job.job_id or "") for (job,) in accepted]
-        await _nothing_runs(root)
-    results = [root / "buckets" / BUCKET / f"out/{name}.mp4" for name in names]
-    for name, job, result in zip(names, ended, results, strict=True):
-        if isinstance(source.expected, Refused):
-            _is_refused(job, key, source.expected)
-        else:
-            assert (job.state, job.code) == ("Success", "Success"), f"{name}: {job.code}: {job.message}"
-            _is_right(result, name, source)
+    before = stage.files()
+    stage.supply(key, source)
+    ended = stage.render([_operation(source, key, name) for name in names])
+    _nothing_runs("ffmpeg")
+    results = [stage.bucket / f"out/{name}.mp4" for name in names]
     published = set() if isinstance(source.expected, Refused) else set(results)
-    assert _files(root) == before | published
+    left = stage.files() - before - {stage.bucket / key}
+    try:
+        for name, job, result in zip(names, ended, results, strict=True):
+            if isinstance(source.expected, Refused):
+                _is_refused(job, key, source.expected)
+            else:
+                assert (job.state, job.code) == ("Success", "Success"), f"{name}: {job.code}: {job.message}"
+                _is_right(result, name, source)
+        assert left == published
+    finally:
+        for path in (*left, stage.bucket / key):
+            path.unlink()
 
 
 # --- the job ---------------------------------------------------------------------------------------------------------
-
-
-def _supply(made: Corpus, root: Path, source: Source, key: str) -> None:
-    """Put the awkward source and the ordinary ones into the bucket."""
-    for name, film in {key: source, **{name: film for name, (film, _) in ORDINARY.items()}}.items():
-        path = root / "buckets" / BUCKET / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if film.linked:
-            path.symlink_to(made.path(film))
-        else:
-            os.link(made.path(film), path)
 
 
 def _operation(source: Source, key: str, name: str) -> Operation:
@@ -175,15 +225,6 @@ def _place(key: str, name: str, size: tuple[int, int] | None) -> Place:
             below = ORDINARY[other["url"]][1]
     width, height = size if size and name == OWN_SIZE else (item["width"], item["height"])
     return Place(item["x"], item["y"], width, height, below)
-
-
-async def _end_of(caller: Caller, job: str) -> Job:
-    async with asyncio.timeout(120):
-        while True:
-            found = await caller.job(job)
-            if found.state in ("Success", "Failed", "Cancel"):
-                return found
-            await asyncio.sleep(0.02)
 
 
 # --- what came of it -------------------------------------------------------------------------------------------------
@@ -244,7 +285,7 @@ def _ends_at_its_edges(picture: Picture, place: Place) -> None:
 def _is_marked_in_time(shown: list[Picture], place: Place, source: Source, where: str) -> None:
     """Look for the mark, which is black, one frame before and after the time, and evenly so in every frame."""
     assert isinstance(source.expected, Shown)
-    middle = [place.point(0.45, down) for down in (0.40, 0.43, 0.46)]
+    middle = [place.point(0.45, down) for down in (0.40, 0.42, 0.44)]
     first = math.inf if source.expected.mark is None else source.expected.mark * _rate(source)
     for number, picture in enumerate(shown):
         column = [picture.at(x, y) for x, y in middle]
@@ -270,30 +311,27 @@ def _sounds_right(result: Path, expected: Shown) -> None:
 # --- what is left ----------------------------------------------------------------------------------------------------
 
 
-def _files(root: Path) -> set[Path]:
-    return {path for path in (root / "buckets").rglob("*") if not path.is_dir()}
-
-
-async def _nothing_runs(root: Path) -> None:
-    """Wait until no process is left that works in a folder or descends from this one; the system needs a moment."""
+def _nothing_runs(name: str) -> None:
+    """Wait until no process that descends from this one has a name that begins so; the system needs a moment."""
     for _ in range(1000):
-        if not _at_work(root):
+        if not (left := _descendants(name)):
             return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"processes are left: {_at_work(root)}")
+        time.sleep(0.01)
+    raise AssertionError(f"processes are left: {left}")
 
 
-def _at_work(root: Path) -> set[int]:
+def _descendants(name: str) -> list[str]:
+    """Return the names of the processes below this one that begin so; one that has ended is none."""
     parents: dict[int, int] = {}
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(process.name)] = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if str(root).encode() in process.joinpath("cmdline").read_bytes():
-                found.add(int(process.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    names: dict[int, str] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            before, _, after = status.read_text().rpartition(")")
+            state, parent = after.split()[:2]
+            parents[int(status.parent.name)] = int(parent)
+            if state != "Z":
+                names[int(status.parent.name)] = before.partition("(")[2]
     mine = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
         mine |= more
-    return (found | mine) - {os.getpid()}
+    return [names[pid] for pid in mine & names.keys() if pid != os.getpid() and names[pid].startswith(name)]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,7 +206,7 @@ def helper(prober: Prober, script: str) -> None:
     prober._command = ["/bin/sh", "-c", script]
 
 
-@pytest.mark.parametrize("end", ["kill -SEGV $$", "kill -KILL $$", "exit 0", "exec 1>&-; exec sleep 600"])
+@pytest.mark.parametrize("end", ["kill -SEGV $$", "kill -KILL $$", "exit 0", "exec >&- 2>&-; exec sleep 600"])
 def test_a_file_that_crashes_the_decoder(folder: Path, prober: Prober, end: str) -> None:
     command = prober._command
     helper(prober, f"echo ready; read -r question; {end}")
@@ -218,7 +219,7 @@ def test_a_file_that_crashes_the_decoder(folder: Path, prober: Prober, end: str)
 
 def test_a_helper_that_ended_meanwhile_is_replaced(folder: Path, prober: Prober) -> None:
     command = prober._command
-    helper(prober, "echo ready; read -r question; echo '{\"error\": \"is bad\"}'; exit 0")
+    helper(prober, 'echo ready; read -r question; echo \'{"error": "is bad"}\'; exit 0')
     with pytest.raises(ProbeError, match=r"^is bad$"):
         prober.probe(folder / "film.mp4")
     (ended,) = prober._idle
@@ -226,6 +227,23 @@ def test_a_helper_that_ended_meanwhile_is_replaced(folder: Path, prober: Prober)
     assert ended._readable(30.0)
     assert prober.probe(folder / "film.mp4").duration == 5.312
     assert ended not in prober._idle
+
+
+TRACK = {
+    "index": 0, "codec": "h264", "width": 64, "height": 64, "coded_height": 64, "sar": "1", "rotation": 0, "fps": "25",
+    "duration": 1.0, "pix_fmt": "yuv420p",
+}  # fmt: skip
+
+
+def told(demuxer: str = "mov", **track: Any) -> str:
+    """What a helper says of a film."""
+    said = {"format_name": "mov", "demuxer": demuxer, "duration": 1.0, "video": {**TRACK, **track}}
+    return json.dumps({"answer": said})
+
+
+def test_a_helper_is_believed_what_a_probe_may_say(folder: Path, prober: Prober) -> None:
+    helper(prober, f"echo ready; read -r question; echo '{told(matrix='bt709')}'")
+    assert prober.probe(folder / "film.mp4").demuxer == "mov"
 
 
 GOOD = json.dumps({"format_name": "mov", "demuxer": "mov", "duration": 1.0})
@@ -244,10 +262,15 @@ GOOD = json.dumps({"format_name": "mov", "demuxer": "mov", "duration": 1.0})
         ("{}", "what its headers say makes no sense"),
         ('{"answer": {"format_name": 5}}', "what its headers say makes no sense"),
         ('{"answer": ' + GOOD.replace("1.0", '"long"') + "}", "what its headers say makes no sense"),
+        (told("concat"), "what its headers say makes no sense"),
+        (told(matrix="bt709,movie=/etc/passwd"), "what its headers say makes no sense"),
+        (told(matrix="bt709[a];[a]"), "what its headers say makes no sense"),
+        (told(fps="1/0"), "what its headers say makes no sense"),
+        (told(width="wide"), "what its headers say makes no sense"),
         ('{"error": "' + "x" * 100_000 + '"}', "x" * 500),
         ('{"error": "a\\u001b[31mb\\u0000"}', "a [31mb "),
     ],
-    ids=range(12),
+    ids=range(17),
 )
 def test_a_helper_that_was_taken_over(folder: Path, tmp_path: Path, prober: Prober, answer: str, message: str) -> None:
     (tmp_path / "answer").write_text(answer + "\n")
@@ -270,6 +293,7 @@ def test_a_helper_that_answers_before_it_is_asked(folder: Path, prober: Prober) 
     helper(prober, 'echo ready; read -r question; echo \'{"error": "one"}\'; echo \'{"error": "two"}\'; exec sleep 600')
     with pytest.raises(ProbeError, match=r"^one$"):
         prober.media_info(folder / "text.mp4")
+    assert prober._idle[0]._pending or prober._idle[0]._readable(30.0)
     prober._command = command
     with pytest.raises(ProbeError, match=r"^is not "):
         prober.media_info(folder / "text.mp4")
@@ -279,7 +303,7 @@ def test_a_helper_that_answers_before_it_is_asked(folder: Path, prober: Prober) 
     ("script", "said"),
     [
         ("echo a; echo 'ImportError: no av' >&2; exit 1", "ImportError: no av"),
-        ("exit 3", "it ended without a word"),
+        ("exit 3", "it said nothing"),
     ],
 )
 def test_a_helper_that_cannot_be_started(folder: Path, prober: Prober, script: str, said: str) -> None:
@@ -292,7 +316,7 @@ def test_a_helper_that_cannot_be_started(folder: Path, prober: Prober, script: s
 def test_a_helper_sees_nothing_of_our_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENCENTCLOUD_SECRET_KEY", "planted")
     with Prober([folder], Sandbox("none")) as prober:
-        helper(prober, "echo ready; read -r question; echo \"{\\\"error\\\": \\\"$(env | tr '\\n' ' ')\\\"}\"")
+        helper(prober, 'echo ready; read -r question; echo "{\\"error\\": \\"$(env | tr \'\\n\' \' \')\\"}"')
         with pytest.raises(ProbeError) as failure:
             prober.probe(folder / "film.mp4")
     assert "LC_ALL=C" in str(failure.value)

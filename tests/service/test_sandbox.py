@@ -128,7 +128,9 @@ def test_landlock_makes_no_links_pipes_and_sockets(bucket: Path, work: Path) -> 
 
 
 @every
-@pytest.mark.parametrize("name", ["-i", "a:b.mp4", "%03d.png", "http:x", "a b", "ü", "a\nb", "'\"$(x)`", "--", "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["-i", "a:b.mp4", "%03d.png", "http:x", "a b", "ü", "a\nb", "'\"$(x)`", "--", "\udcff"]
+)
 def test_names_are_names(tmp_path: Path, kind: Kind, name: str) -> None:
     inside = tmp_path / f"in{name}"
     inside.mkdir()
@@ -227,9 +229,7 @@ def test_no_privileges(work: Path, kind: Kind) -> None:
 
 
 @every
-def test_the_environment_is_the_one_that_was_given(
-    work: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_is_the_one_that_was_given(work: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENCENTCLOUD_SECRET_KEY", "planted")
     given = {"LC_ALL": "C", "LD_LIBRARY_PATH": str(work), "WORD": "a=b"}
     found = told(confined(kind), {"seen": "dict(os.environ)"}, writes=work, environment=given)
@@ -266,7 +266,7 @@ def test_descriptors_and_cores_are_limited(work: Path, kind: Kind) -> None:
 @every
 def test_a_limit_is_never_above_our_own(work: Path, kind: Kind) -> None:
     """Asking for more than one has would fail: then nothing would start."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = told(confined(kind), {"files": "__import__('resource').getrlimit(7)[1]"}, writes=work, limits=Limits(open_files=hard + 1))  # fmt: skip
     assert found == {"files": str(hard)}
 

@@ -19,7 +19,7 @@ _ALLOCATION: Final = 1 << 30
 """Bytes of the largest piece of memory that FFmpeg may ask for: a 4096×4096 picture of 16 bits takes a tenth."""
 
 _MANY: Final = 3
-"""From this number of files on each has one decoding thread: they run side by side, and every thread keeps frames."""
+"""From this number of sources on each has one decoding thread: they run side by side, and every thread keeps frames."""
 
 
 def argv(composition: Composition, *, ffmpeg: str, inputs: Sequence[Path], name: str, threads: int) -> list[str]:
@@ -31,7 +31,7 @@ def argv(composition: Composition, *, ffmpeg: str, inputs: Sequence[Path], name:
     """
     video, audio = composition.video, composition.transcode.audio or Audio()
     command = [ffmpeg, *_quiet(), "-filter_complex_threads", str(threads)]
-    decoding = 1 if len(composition.files) >= _MANY else threads
+    decoding = 1 if len({layer.input for layer in composition.layers}) >= _MANY else threads
     for file, path in zip(composition.files, inputs, strict=True):
         command += _input(file, path, decoding)
     command += ["-filter_complex", ";".join(graph(composition)), "-map", picture.PICTURE]

@@ -124,7 +124,8 @@ def _picture(mark: Mark, samples: str) -> list[str]:
     rect, track = mark.rect, mark.track
     matrix = "" if track.rgb else f":in_color_matrix={matrix_of(track)}"
     left, top = (0, 0) if mark.slide else (rect.x % 2, rect.y % 2)
-    filters = [f"scale={rect.width}:{rect.height}:{SCALER}{matrix}:out_color_matrix=bt709:out_range=tv"]
+    first = [] if track.still else ["trim=end_frame=1"]  # a watermark that moved by itself would be another one
+    filters = [*first, f"scale={rect.width}:{rect.height}:{SCALER}{matrix}:out_color_matrix=bt709:out_range=tv"]
     filters.append(f"format={samples.replace('yuv', 'yuva')}")
     if mark.opacity < 100:
         filters.append(f"lut=a=val*{mark.opacity / 100:.2f}")

@@ -1,0 +1,400 @@
+"""Every node of a job and what is to be seen of it: the walk over the models, a film for each purpose, and measures.
+
+What each node must do stands in ``test_every_node``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import av
+
+from reconciler.api.media import AudioStream, VideoStream
+from reconciler.api.messages import Operation
+from reconciler.api.node import Node
+from reconciler.api.shape import children
+from reconciler.service.render import RenderFailed
+from reconciler.service.rendering import Rendered
+from tests.api.cases import Keys, changed
+from tests.service.harness import BUCKET, REGION
+from tests.service.media import SAMPLE, Films, Picture, loudness, near, pictures, rendered, run, sounds
+
+COLOURS: Final = {
+    "red": (255, 0, 0),
+    "blue": (0, 0, 255),
+    "lime": (0, 255, 0),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+    "olive": (128, 128, 0),
+}
+LEVEL: Final = 0.02
+"""Amplitude from which on a tone counts as heard: a sixth of that of the films."""
+
+
+def leaves(model: type[Node], path: str = "") -> Iterator[str]:
+    """Every node without children below a model, dotted, without the numbers of arrays."""
+    for child in children(model):
+        here = f"{path}{child.name}"
+        if child.node is None:
+            yield here
+        else:
+            yield from leaves(child.node, f"{here}.")
+
+
+def placed(path: str, model: type[Node] = Operation) -> tuple[str | int, ...]:
+    """Turn a leaf's dotted path into one that leads to it in the first element of every array."""
+    steps: list[str | int] = []
+    current: type[Node] | None = model
+    for name in path.split("."):
+        assert current is not None
+        child = next(child for child in children(current) if child.name == name)
+        steps += [name, 0] if child.repeated and child.node else [name]
+        current = child.node
+    return tuple(steps)
+
+
+def url(name: str) -> str:
+    """The address of a film in the bucket of the harness."""
+    return f"https://{BUCKET}.cos.{REGION}.myqcloud.com/{name}"
+
+
+PLAIN: Final[Keys] = {
+    "video_synthesis": {"keep_audio_track": True, "splice_info": [{"url": url("red")}]},
+    "transcode": {
+        "container": {"format": "mp4"},
+        "video": {"width": 256, "height": 192, "preset": "veryfast"},
+        "audio": {"codec": "aac"},
+    },
+    "output": {"region": REGION, "bucket": BUCKET, "object": "out/${jobid}.${ext}"},
+}
+"""A small job: ten frames of red, with a tone of 440 Hz, in the upper left corner of a black canvas."""
+
+
+def keys(changes: Mapping[str, object], base: Keys = PLAIN) -> Keys:
+    """A job with some nodes changed, by their dotted paths."""
+    for path, value in changes.items():
+        base = changed(base, path, value)
+    return base
+
+
+def video(codec: str | None = None, **rest: object) -> dict[str, object]:
+    """Changes of the picture's encoding; a codec other than H.264 takes no preset here."""
+    changes = {f"transcode.video.{name}": value for name, value in rest.items()}
+    if codec is not None:
+        changes |= {"transcode.video.codec": codec}
+        if codec != "H.264":
+            changes = {"transcode.video.preset": None} | changes
+    return changes
+
+
+def films(root: Path) -> dict[str, Path]:
+    """The files of every purpose, by their urls."""
+    made = Films(root)
+    turning = "drawbox=w=128:h=128:color=blue:t=fill:enable='gte(n,5)'"
+    noise = "noise=alls=80:allf=t"
+    hdr = ["-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc"]
+    found = {
+        "red": made.film("red", tone=440),
+        "blue": made.film("blue", tone=1200),
+        "titled": made.film("red", tone=440, options=["-metadata", "title=a red film"]),
+        "turning": made.film("red", filters=turning),
+        "long": made.film("red", tone=440, seconds=1),
+        "slow": made.film("red", rate="5", seconds=2),
+        "fast": made.film("red", rate="50"),
+        "grain": made.film("gray", filters=noise, seconds=2),
+        "small": made.film("gray", filters=noise, seconds=1, options=["-crf", "51", "-b:v", "200k"], tone=440),
+        "thin": made.film("gray", tone=440, seconds=1, options=["-c:a", "aac", "-b:a", "48k"]),
+        "hdr": made.film("red", options=hdr),
+        "sample": SAMPLE,
+        "lime": made.film("lime"),
+        "faint": made.film("red", tone=440, suffix="mkv", options=["-af", "volume=0.0001", "-c:a", "pcm_f32le"]),
+    }
+    found |= {name: root / name for name in ("two.mp4", "logo.png", "note.wav", "song.wav", "pair.wav")}
+    run(*_colour("red"), *_tone(440, 0.4), *_tone(1200, 0.4), "-map", "0", "-map", "1", "-map", "2", str(root / "two.mp4"))
+    run("-f", "lavfi", "-i", "color=c=lime:s=32x16:d=0.04", "-frames:v", "1", str(root / "logo.png"))
+    run(*_tone(1200, 0.2), str(root / "note.wav"))
+    run(*_tone(2500, 2), str(root / "song.wav"))
+    return {url(name): path for name, path in found.items()}
+
+
+def _colour(name: str) -> list[str]:
+    return ["-f", "lavfi", "-i", f"color=c={name}:s=128x128:r=25:d=0.4"]
+
+
+def _tone(hertz: int, seconds: float) -> list[str]:
+    return ["-f", "lavfi", "-i", f"sine=f={hertz}:d={seconds}:r=44100"]
+
+
+@dataclass
+class Made:
+    """A finished render and what can be found out about it; or why there is none."""
+
+    path: Path
+    told: Rendered | None
+    failure: str = ""
+
+    @property
+    def video(self) -> VideoStream:
+        """What is told of the picture."""
+        assert self.told is not None, self.failure
+        assert self.told.media_info.stream is not None
+        (stream,) = self.told.media_info.stream.video or ()
+        return stream
+
+    @property
+    def audios(self) -> tuple[AudioStream, ...]:
+        """What is told of the sounds."""
+        assert self.told is not None, self.failure
+        assert self.told.media_info.stream is not None
+        return self.told.media_info.stream.audio or ()
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """Every frame."""
+        assert self.told is not None, self.failure
+        return pictures(self.path)
+
+
+@dataclass
+class Studio:
+    """Renders jobs, the same one once only."""
+
+    folder: Path
+    sources: Mapping[str, Path]
+    made: dict[str, Made] = field(default_factory=dict)
+
+    def render(self, job: Keys) -> Made:
+        """Render a job, given under its manifest keys."""
+        name = json.dumps(job)
+        if name not in self.made:
+            self.made[name] = self.again(job)
+        return self.made[name]
+
+    def again(self, job: Keys) -> Made:
+        """Render a job, also one that was rendered before."""
+        folder = self.folder / str(len(list(self.folder.iterdir())))
+        folder.mkdir()
+        path = folder / f"result.{ {'hls': 'm3u8', 'dash': 'mpd'}.get(form := job['transcode']['container']['format'], form)}"
+        try:
+            told = rendered(Operation.model_validate(job), dict(self.sources), path)
+        except RenderFailed as error:
+            return Made(path, None, f"{error.code}: {error}")
+        return Made(path, told)
+
+
+Measure = Callable[[Made], Any]
+
+
+# What is told.
+
+
+def told(*names: str) -> Measure:
+    """What MediaInfo says of the picture."""
+    return lambda made: tuple(getattr(made.video, name) for name in names)
+
+
+def sounding(*names: str) -> Measure:
+    """What MediaInfo says of each sound."""
+    return lambda made: [tuple(getattr(stream, name) for name in names) for stream in made.audios]
+
+
+def size(made: Made) -> tuple[int | None, int | None]:
+    """Width and height."""
+    return made.video.width, made.video.height
+
+
+def form(made: Made) -> str | None:
+    """The container."""
+    assert made.told is not None, made.failure
+    assert made.told.media_info.format is not None
+    return made.told.media_info.format.format_name
+
+
+def failure(made: Made) -> str:
+    """Why the render failed, empty when it did not."""
+    return made.failure
+
+
+# What is seen.
+
+
+def shown(picture: Picture, x: int, y: int) -> str:
+    """The name of the colour of one pixel."""
+    pixel = picture.at(x, y)
+    return next((name for name, colour in COLOURS.items() if near(pixel, colour, 40)), str(pixel))
+
+
+def colours(*points: tuple[int, int], frame: int = 0) -> Measure:
+    """The names of the colours at some points of one frame."""
+    return lambda made: tuple(shown(made.pictures[frame], x, y) for x, y in points)
+
+
+def course(made: Made) -> list[str]:
+    """The colour in the upper left corner of every frame."""
+    return [shown(picture, 10, 10) for picture in made.pictures]
+
+
+def box(frame: int = 0) -> Measure:
+    """The left, upper, right and lower edge of what is lime in one frame; the last two are not in it."""
+
+    def found(made: Made) -> tuple[int, int, int, int] | None:
+        picture = made.pictures[frame]
+        xs, ys = [], []
+        for y in range(picture.height):
+            for x in range(picture.width):
+                red, green, blue = picture.at(x, y)
+                if green > 100 and green > red + 30 and green > blue + 30:
+                    xs.append(x)
+                    ys.append(y)
+        return (min(xs), min(ys), max(xs) + 1, max(ys) + 1) if xs else None
+
+    return found
+
+
+def ink(made: Made) -> int:
+    """The number of green pixels of the first frame, each counted as much as it is green."""
+    picture = made.pictures[0]
+    levels = (picture.at(x, y) for y in range(picture.height) for x in range(picture.width))
+    return sum(max(0, green - max(red, blue)) for red, green, blue in levels) // 255
+
+
+def marked(made: Made) -> list[int]:
+    """The frames in which lime is seen in the upper left corner."""
+    return [number for number, name in enumerate(course(made)) if name == "lime"]
+
+
+def grain(made: Made) -> float:
+    """How much the luma differs from its average, in the first frames: what is left of a film's noise."""
+    with av.open(str(made.path)) as container:
+        frames = [_luma(frame) for frame, _ in zip(container.decode(video=0), range(5), strict=False)]
+    return sum(abs(a - b) for one in frames for a, b in zip(one, _plain(one), strict=True)) / sum(map(len, frames))
+
+
+def _plain(samples: bytes) -> bytes:
+    return bytes([sum(samples) // len(samples)]) * len(samples)
+
+
+def _luma(frame: av.VideoFrame) -> bytes:
+    plane = frame.planes[0]
+    rows = memoryview(bytes(plane))
+    return b"".join(bytes(rows[y * plane.line_size : y * plane.line_size + 64]) for y in range(64))
+
+
+def matrix(made: Made) -> tuple[str, bool]:
+    """The matrix that the samples are tagged with, and whether red is red when they are read with it."""
+    with av.open(str(made.path)) as container:
+        frame = next(container.decode(video=0))
+        rgb = frame.reformat(format="rgb24", dst_colorspace="ITU709")
+        red, green, blue = bytes(rgb.planes[0])[30 * rgb.planes[0].line_size + 90 :][:3]
+        return str(frame.colorspace), near((red, green, blue), (255, 0, 0), 12)
+
+
+def fields(made: Made) -> tuple[str | None, list[bool]]:
+    """The order of the fields, and which frames are coded in fields."""
+    with av.open(str(made.path)) as container:
+        return made.video.field_order, [frame.interlaced_frame for frame in container.decode(video=0)]
+
+
+def title(made: Made) -> str | None:
+    """The title in the file's metadata."""
+    with av.open(str(made.path)) as container:
+        return container.metadata.get("title")
+
+
+def label(name: str) -> Measure:
+    """One entry of the label of generated content."""
+
+    def found(made: Made) -> str | None:
+        with av.open(str(made.path)) as container:
+            text = container.metadata.get("AIGC")
+        entry: str | None = json.loads(text).get(name) if text else None
+        return entry
+
+    return found
+
+
+# How it is coded.
+
+
+def packets(made: Made, kind: str = "video") -> list[tuple[float, int, bool]]:
+    """Time, bytes and whether it is a key frame, of every packet, in the order of time."""
+    with av.open(str(made.path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        found = [
+            (float((packet.pts or 0) * stream.time_base), packet.size, packet.is_keyframe)
+            for packet in container.demux(stream)
+            if packet.size and stream.time_base
+        ]
+    return sorted(found)
+
+
+def references(made: Made) -> str:
+    """How many reference frames x264 says that it used."""
+    return next(iter(re.findall(rb"ref=\d+ ", made.path.read_bytes())), b"").decode()
+
+
+def key_frames(made: Made) -> list[int]:
+    """The numbers of the key frames."""
+    return [number for number, (_, _, key) in enumerate(packets(made)) if key]
+
+
+def kilobits(seconds: float, start: float = 0.0) -> Measure:
+    """How many kilobits the picture has in some seconds."""
+    return lambda made: sum(
+        size * 8 / 1000 for time, size, _ in packets(made) if start - 0.001 <= time < start + seconds - 0.001
+    )
+
+
+def segments(made: Made) -> list[float]:
+    """The lengths in the playlist, in tenths of a second."""
+    return [round(float(length), 1) for length in re.findall(r"#EXTINF:([\d.]+)", made.path.read_text())]
+
+
+# What is heard.
+
+
+def heard(*hertz: int, start: float = 0.05, seconds: float = 0.25) -> Measure:
+    """Which of some tones are heard for some time."""
+    return lambda made: [
+        each for each in hertz if made.audios and loudness(made.path, each, start, seconds) > LEVEL
+    ]
+
+
+def level(hertz: int, start: float, seconds: float = 0.1) -> Measure:
+    """The amplitude of a tone for some time, in tenths of that of a film's one channel in two."""
+    return lambda made: round(loudness(made.path, hertz, start, seconds) / 0.125 * 2**0.5 * 10)
+
+
+def faintly(made: Made) -> list[int]:
+    """Which tones are heard when everything is made ten thousand times as loud."""
+    loud = made.path.with_name("loud.wav")
+    run("-i", str(made.path), "-vn", "-af", "volume=80dB", str(loud))
+    return [each for each in (440, 1200) if loudness(loud, each, 0.05, 0.25) > LEVEL]
+
+
+def tracks(made: Made) -> list[list[int]]:
+    """Which tones each sound track has."""
+    found = []
+    with av.open(str(made.path)) as container:
+        count = len(container.streams.audio)
+    for number in range(count):
+        alone = made.path.with_name(f"track-{number}.wav")
+        run("-i", str(made.path), "-map", f"0:a:{number}", str(alone))
+        found.append([each for each in (440, 1200) if loudness(alone, each, 0.05, 0.25) > LEVEL])
+    return found
+
+
+def sound_packets(made: Made) -> list[int]:
+    """The sizes of the packets of the sound."""
+    return [size for _, size, _ in packets(made, "audio")]
+
+
+def seconds_of_sound(path: Path) -> float:
+    """How long the decoded sound is."""
+    return len(sounds(path, 8000)) / 8000
