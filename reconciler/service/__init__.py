@@ -29,6 +29,7 @@ from reconciler.service.bucket import Buckets
 from reconciler.service.carriers import Carriers, Ways
 from reconciler.service.database import Database
 from reconciler.service.deliveries import Deliveries, Outbox
+from reconciler.service.farm import Crew, Farm
 from reconciler.service.gate import Calls, bound, reading_only
 from reconciler.service.index import ObjectIndex
 from reconciler.service.jobs import JobCalls
@@ -66,7 +67,7 @@ class Service:
     GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
     whoever works: it reads everything, takes and cancels jobs once there is a database, writes no objects, and makes
     nothing where nothing is. With ``credentials`` every call must be signed with them. ``ways`` settles where callbacks
-    may go.
+    may go. With a ``crew`` other machines render; ``render`` is whoever else does, and then takes ``concurrency`` jobs.
     """
 
     def __init__(  # noqa: PLR0913 - settings of the composition root, all but three with a default
@@ -81,6 +82,7 @@ class Service:
         ways: Ways = _PUBLIC,
         environ: Mapping[str, str] = os.environ,
         render: Renderer | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.root = root
         self._bucket = bucket
@@ -91,6 +93,7 @@ class Service:
         self._ways = ways
         self._environ = environ
         self._render = render
+        self._crew = crew
         self._stack = AsyncExitStack()
         self._app: App | None = None
         self._lacking: Callable[[], Collection[str]] = tuple
@@ -108,7 +111,7 @@ class Service:
         """
         async with self._stack as stack:
             if self._work:
-                self._own(stack)
+                await self._own(stack)
             else:
                 self._stand_beside(stack)
             self._stack = stack.pop_all()
@@ -124,13 +127,13 @@ class Service:
     def _folder(self) -> Path:
         return self.root / _FOLDER
 
-    def _own(self, stack: AsyncExitStack) -> None:
+    async def _own(self, stack: AsyncExitStack) -> None:
         """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
         how = How(render_threads(), bounds(self._environ))
         self._folder.mkdir(parents=True, exist_ok=True)
         _take_guard(self._folder, stack)
         (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)
-        render = self._render or self._studio(stack)
+        render = self._render or (None if self._crew else self._studio(stack))
         database = Database.create(self._folder / _DATABASE)
         stack.callback(database.close)
         outbox = Outbox(database)
@@ -141,8 +144,9 @@ class Service:
         if waiting or given_up:
             log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
         self._deliver(outbox, stack)
-        at_once = self._concurrency if self._render else renders_at_once(self._concurrency)
-        worker = Worker(queue, buckets, self._region, render, concurrency=at_once, how=how)
+        if render is None:
+            render = await self._farm(database, buckets)
+        worker = Worker(queue, buckets, self._region, render, places=self._places, how=how)
         task = asyncio.create_task(worker.run(), name="worker")
         task.add_done_callback(self._worker_ended)
         stack.push_async_callback(_stop, task)
@@ -156,6 +160,25 @@ class Service:
         stack.callback(executor.shutdown, cancel_futures=True)
         self._lacking = lambda: tools.ffmpeg.lacking
         return Studio(tools, executor)
+
+    async def _farm(self, database: Database, buckets: Buckets) -> Farm:
+        """Set up what renders on other machines."""
+        assert self._crew is not None
+        farm = Farm(
+            self._crew,
+            uploads=self._uploads(database),
+            buckets=buckets,
+            region=self._region,
+            credentials=self._credentials,
+        )
+        await farm.clear()
+        return farm
+
+    def _places(self) -> int:
+        """Return how many jobs are rendered at once."""
+        if self._render is not None:
+            return self._concurrency
+        return self._crew.places() if self._crew else renders_at_once(self._concurrency)
 
     def _deliver(self, outbox: Outbox, stack: AsyncExitStack) -> None:
         """Deliver callbacks until the stack is closed; those that are due then are given a little time."""

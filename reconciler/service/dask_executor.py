@@ -37,6 +37,7 @@ LOOK_SECONDS: Final = 2.0
 """How often the cluster is asked for its workers."""
 
 _PAUSE_SECONDS: Final = 1.0
+_KEY: Final = "reconciler-render-"
 _URL: Final = re.compile(r"dask://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _LOST: Final = (CancelledError, ClosedClientError, CommClosedError, OSError)
 """What a task, or asking for it, ends with when the scheduler is gone."""
@@ -51,8 +52,9 @@ T = TypeVar("T")
 class Cluster:
     """A Dask cluster; use ``connect``, then ``executor``, and ``close`` it in the end. All methods are thread-safe."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float) -> None:
         self._address = address
+        self._seconds = seconds
         self._client: Any = None  # a Client; its methods have no types
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._threads = 0
@@ -61,12 +63,12 @@ class Cluster:
         self._thread = threading.Thread(target=self._loop.run_forever, name="dask", daemon=True)
 
     @classmethod
-    def connect(cls, url: str) -> Self:
-        """Connect to the scheduler at ``dask://HOST:PORT``.
+    def connect(cls, url: str, *, seconds: float = CONNECT_SECONDS) -> Self:
+        """Connect to the scheduler at ``dask://HOST:PORT``, which may take some seconds to answer.
 
         Raises UsageError when that is no such address, ReconcilerError when nobody answers there.
         """
-        cluster = cls(_address(url))
+        cluster = cls(_address(url), seconds)
         cluster._thread.start()
         try:
             cluster._call(cluster._start()).result()
@@ -141,11 +143,11 @@ class Cluster:
                 count = error.allowed_failures + 1
                 raise RenderFailed(INTERNAL, f"{count} workers died while they rendered this, one by one") from None
             except _LOST as error:
-                log.warning("the cluster has lost a task, which is handed over again: %s", error)
+                log.warning("the cluster has lost a task, which goes there again: %s", getattr(error, "reason", error))
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _run_once(self, client: Any, level: int, call: _Call) -> Any:
-        key = f"reconciler-render-{uuid.uuid4().hex}"
+        key = (f"{_KEY}{uuid.uuid4().hex}", 0)  # a pair is a group of its own: Dask orders large groups by other rules
         future = client.submit(_heeding, *call, key=key, priority=level, pure=False)
         try:
             return await future.result()
@@ -166,7 +168,7 @@ class Cluster:
 
     async def _connected(self) -> Any:
         """Return a new client. Raises OSError when nobody answers."""
-        settings: Any = {"asynchronous": True, "timeout": CONNECT_SECONDS, "set_as_default": False}
+        settings: Any = {"asynchronous": True, "timeout": self._seconds, "set_as_default": False}
         client = Client(self._address, **settings)  # type: ignore[no-untyped-call]
         try:
             return await client

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,9 @@ DEMUXERS: Final = (
     *("mp3", "aac", "wav", "flac", "amr"),
 )
 """FFmpeg's names of the formats that are read. Playlists are none of them: they make FFmpeg read other files."""
+
+_PATTERN: Final = frozenset("%*?[{")
+"""What makes the name of a picture a pattern, for a series of pictures: such a file is read without its name."""
 
 _UNKNOWN: Final = "unknown"
 _RANGES: Final = {1: "tv", 2: "pc"}
@@ -188,12 +192,21 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
 
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
     try:
-        with av.open(f"file:{path.absolute()}", "r", options=options, metadata_errors="replace") as container:
-            yield container
+        with ExitStack() as stack:
+            named = not _PATTERN & set(str(path.absolute()))
+            file = f"file:{path.absolute()}" if named else stack.enter_context(_nameless(path))
+            yield stack.enter_context(av.open(file, "r", options=options, metadata_errors="replace"))
     except av.error.ArgumentError:  # what a format outside the whitelist comes to
         raise ProbeError(f"is not in a format that is read here ({', '.join(DEMUXERS)})") from None
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError) as error:
         raise ProbeError(f"is not a video that can be read: {error.strerror}") from None
+
+
+def _nameless(path: Path) -> FileIO:
+    """Open a file as one whose name says nothing."""
+    file = FileIO(path)
+    file.name = "media"
+    return file
 
 
 def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStream | None:

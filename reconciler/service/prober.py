@@ -31,6 +31,7 @@ from pydantic import TypeAdapter
 from reconciler.api.media import MediaInfo
 from reconciler.errors import RenderError
 from reconciler.service import probe as direct
+from reconciler.service import results
 from reconciler.service.probe import Probe, ProbeError
 from reconciler.service.sandbox import Limits, Sandbox
 
@@ -122,7 +123,7 @@ class Prober:
         return found
 
     def media_info(self, path: Path, *, timeout: float = 30.0) -> MediaInfo:
-        """Return what ``probe.media_info`` says of a file. ``timeout`` and errors are those of ``probe``."""
+        """Return what ``results.media_info`` says of a result. ``timeout`` and errors are those of ``probe``."""
         return self._ask("media_info", path, timeout, MediaInfo.model_validate)
 
     def close(self) -> None:
@@ -385,7 +386,7 @@ def _answered(question: _Question, path: Path) -> dict[str, Any]:
     try:
         if question == "probe":
             return {"answer": _probes().dump_python(direct.probe(path), mode="json")}
-        return {"answer": direct.media_info(path).model_dump(mode="json", by_alias=False, exclude_none=True)}
+        return {"answer": results.media_info(path).model_dump(mode="json", by_alias=False, exclude_none=True)}
     except ProbeError as error:
         return {"error": error.message}
     except MemoryError:

@@ -19,8 +19,11 @@ from typing import Final
 
 from reconciler.errors import RenderError
 from reconciler.service.render.failure import DISK, INTERNAL, INVALID_SOURCE, MEMORY, TIMEOUT, RenderFailed
+from reconciler.service.sandbox import NOT_CONFINED
 
 _ADVICE: Final = "install imageio-ffmpeg, or set RECONCILER_FFMPEG to the path of an FFmpeg 5.1 or newer"
+_SANDBOX_ADVICE: Final = "`reconciler doctor` tells which sandbox works here; RECONCILER_SANDBOX names one"
+_KEPT_OUT: Final = re.compile(r"^bwrap: ")
 _GUARDED: Final = """
 exec 3<&0 4>&2 </dev/null 2>/dev/null
 "$@" 2>&4 3<&- 4>&- &
@@ -186,6 +189,8 @@ def _judge(status: int, *, ended: bool, words: Words) -> None:
     """Raise what a run has come to, unless it succeeded."""
     if status in (126, 127):  # the shell's way to say that a program is not there or does not run
         raise RenderError(words.after("FFmpeg could not be started"), advice=_ADVICE)
+    if status == NOT_CONFINED or (status == 1 and words.mention(_KEPT_OUT)):
+        raise RenderError(words.after("the sandbox could not be set up"), advice=_SANDBOX_ADVICE)
     signalled = _signal_of(status)
     if signalled == signal.SIGXFSZ or words.mention(_FULL):
         raise RenderFailed(DISK, words.after("there is not enough room on the disk for the result"))

@@ -26,7 +26,7 @@ from reconciler.service.process import Run, Words
 from reconciler.service.render import argv, compose, containers, with_defaults
 from reconciler.service.render.composition import Composition
 from reconciler.service.render.failure import INTERNAL, INVALID_ARGUMENT, INVALID_SOURCE, TIMEOUT, RenderFailed
-from reconciler.service.sandbox import Limits, Sandbox
+from reconciler.service.sandbox import Limits, Sandbox, planted
 from reconciler.service.urls import urls_of
 
 PATIENCE: Final = 1800.0
@@ -34,6 +34,10 @@ PATIENCE: Final = 1800.0
 
 RESERVE: Final = 64 << 20
 """Bytes of the disk that no render may take."""
+
+_READING_SECONDS: Final = 60.0
+_READING_SPEED: Final = 10 << 20
+"""Bytes a second at which a result is read at least: some containers count no frames, so every packet is looked at."""
 
 _LOOK_SECONDS: Final = 0.1
 """How often a render looks whether anybody still wants it."""
@@ -153,8 +157,8 @@ async def _render(work: Work, desk: Desk, bench: Bench, workshop: Workshop) -> R
     desk.tell(0.0)
     run = _run(work, composition, bench, {number: path for number, (path, _) in texts.items()}, workshop)
     await process.run(run, desk.tell)
-    main = containers.main_name(composition.transcode, work.name)
-    names, info = await asyncio.to_thread(_finished, bench.folder, work.name, main, composition)
+    path = bench.folder / containers.main_name(composition.transcode, work.name)
+    names, info = await asyncio.to_thread(_finished, path, composition, workshop.prober)
     engine = f"ffmpeg {workshop.ffmpeg.version}, {work.threads} threads"
     return Rendered(info, names, engine, composition.notes)
 
@@ -222,15 +226,18 @@ def _run(work: Work, composition: Composition, bench: Bench, texts: Mapping[int,
     return Run(confined, bench.folder, environment, composition.frames, work.bounds.patience, words)
 
 
-def _finished(folder: Path, name: str, main: str, composition: Composition) -> tuple[tuple[str, ...], MediaInfo]:
+def _finished(path: Path, composition: Composition, prober: Prober) -> tuple[tuple[str, ...], MediaInfo]:
     """Check the files against the plan, by their headers; return their names and what they are."""
-    segments = sorted(path.name for path in folder.glob(f"{name}-*"))
+    names = (*results.segments_of(path), path.name)
+    if planted(path.parent):  # an FFmpeg that somebody has taken over would leave links to what it may not read
+        raise RenderFailed(INTERNAL, "FFmpeg left something else than files")
+    size = sum((path.parent / name).stat().st_size for name in names)
     try:
-        info = results.media_info(folder, main, segments)
+        info = prober.media_info(path, timeout=_READING_SECONDS + size / _READING_SPEED)
     except ProbeError as error:
         raise RenderFailed(INTERNAL, f"the rendered file {error}") from None
     video = info.stream.video if info.stream else None
     frames = (video[0].num_frames or 0) if video else 0
     if frames != composition.frames:
         raise RenderFailed(INTERNAL, f"the rendered file has {frames} frames instead of {composition.frames}")
-    return (*segments, main), info
+    return names, info

@@ -1,6 +1,6 @@
 """What a finished result is: its MediaInfo, also where no header counts the frames, and where there are segments.
 
-The files are our own FFmpeg's, so they are read in the service's process.
+The files come from an FFmpeg that has read what strangers made, so ``prober`` asks for this in a process of its own.
 
 Source: reference/video-synthesis.md §3.5.
 """
@@ -36,14 +36,19 @@ _INIT: Final = "-init."
 """Part of the name of a file with which a player begins before it plays segments."""
 
 
-def media_info(folder: Path, main: str, segments: Sequence[str]) -> MediaInfo:
-    """Return what a result is: one file, or a playlist with its segments, named in order. Raises ProbeError."""
-    if segments:
-        return _of_segments(folder, main, segments)
-    info = probe.media_info(folder / main)
+def segments_of(path: Path) -> tuple[str, ...]:
+    """Return the names of the files that belong to a result, in order: they begin with its own name and a hyphen."""
+    return tuple(sorted(found.name for found in path.parent.glob(f"{path.stem}-*")))
+
+
+def media_info(path: Path) -> MediaInfo:
+    """Return what a result is: one file, or a playlist with its segments beside it. Raises ProbeError."""
+    if segments := segments_of(path):
+        return _of_segments(path, segments)
+    info = probe.media_info(path)
     if _is_counted(info):
         return info
-    with (folder / main).open("rb") as file, _opened(file) as container:
+    with path.open("rb") as file, _opened(file) as container:
         return _with_counts(info, _measured(container)[0])
 
 
@@ -79,15 +84,15 @@ class _Streams:
             self.audios.append(audio.model_copy(update={"index": (audio.index or 0) + base, "duration": None}))
 
 
-def _of_segments(folder: Path, main: str, segments: Sequence[str]) -> MediaInfo:
+def _of_segments(path: Path, segments: Sequence[str]) -> MediaInfo:
     """Put together what the segments of each stream say; a segment is read behind what a player reads before it."""
-    streams = _Streams()
+    streams, folder = _Streams(), path.parent
     for _, names in groupby(segments, key=_stream):
         found = list(names)
         head = b"".join((folder / name).read_bytes() for name in found if _INIT in name)
         streams.add([head + (folder / name).read_bytes() for name in found if _INIT not in name])
-    name, long_name = _PLAYLISTS[Path(main).suffix]
-    size = sum((folder / each).stat().st_size for each in (*segments, main))
+    name, long_name = _PLAYLISTS[path.suffix]
+    size = sum((folder / each).stat().st_size for each in (*segments, path.name))
     described = Format(
         num_stream=len(streams.videos) + len(streams.audios),
         num_program=0,

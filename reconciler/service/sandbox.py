@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import Final, Literal
 
 from reconciler.errors import RenderError
 
-__all__ = ["Kind", "Limits", "Sandbox"]
+__all__ = ["NOT_CONFINED", "Kind", "Limits", "Sandbox", "planted"]
 
 Kind = Literal["bubblewrap", "landlock", "none"]
 _Right = Literal["run", "read", "write"]
@@ -107,8 +108,7 @@ class Sandbox:
 
         Start it in a session of its own, and end that with SIGKILL to its process group; on Linux it also ends when
         the thread that started it does. Status ``NOT_CONFINED`` with a word on standard error means that the program
-        did not start; bubblewrap says so with status 1. What it has written may be anything, also a symbolic link:
-        see ``files.open_object``.
+        did not start; bubblewrap says so with status 1. What it has written may be anything: see ``planted``.
         """
         given = _within(limits)
         if self.kind == "none":
@@ -121,6 +121,19 @@ class Sandbox:
         numbers = [word for name, value in given.items() for word in (name, str(value))]
         null = ["write", "/dev/null"]
         return [sys.executable, "-I", "-S", str(_CONFINE), *rules, *null, *numbers, "--", *argv]
+
+
+def planted(folder: Path) -> list[Path]:
+    """Return what a program left in its folder that is neither a folder nor a file there and nowhere else.
+
+    A link would make whoever takes the results give away what it leads to.
+    """
+    found = [Path(where, name) for where, folders, names in os.walk(folder) for name in (*folders, *names)]
+    return [path for path in found if not _is_plain(path.lstat())]
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
 
 
 @cache

@@ -87,16 +87,16 @@ class _Progress:
 
 
 class Worker:
-    """Runs up to ``concurrency`` jobs at once until it is cancelled, which gives the running ones back."""
+    """Runs as many jobs at once as there are ``places`` until it is cancelled, which gives the running ones back."""
 
     def __init__(
-        self, queue: Queue, buckets: Buckets, region: str, render: Renderer, *, concurrency: int, how: How
+        self, queue: Queue, buckets: Buckets, region: str, render: Renderer, *, places: Callable[[], int], how: How
     ) -> None:
         self._queue = queue
         self._buckets = buckets
         self._region = region
         self._render = render
-        self._concurrency = concurrency
+        self._places = places
         self._how = how
         self._in_flight: InFlight[_Output] = InFlight()
         self._waiting = 0  # jobs whose result is being made for another one: they take no place
@@ -112,11 +112,14 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._awake.clear()
-                while len(self._running) < self._concurrency + min(self._waiting, _MOST_WAITING) and (job := self._claim()):
+                while self._has_place() and (job := self._claim()):
                     task = group.create_task(self._work(job), name=job.id)
                     self._running[task] = job.id
                     task.add_done_callback(self._ended)
                 await self._pause()
+
+    def _has_place(self) -> bool:
+        return len(self._running) < self._places() + min(self._waiting, _MOST_WAITING)
 
     def _claim(self) -> StoredJob | None:
         try:

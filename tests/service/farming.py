@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
@@ -70,8 +71,7 @@ class Farming:
         return found.path(key)
 
     async def render(self, work: Work, folder: Path, *keys: str, bucket: str = BUCKET) -> Rendered:
-        """Render on the farm, without a job."""
-        folder.mkdir(exist_ok=True)
+        """Render on the farm, without a job, into a folder that is there."""
         return await self.farm(work, {key: self.source(key, bucket) for key in keys}, folder, self.told.append)
 
     def leftovers(self) -> list[str]:
@@ -105,7 +105,7 @@ def film(path: Path, seconds: float, size: str = "640x360") -> Path:
 
 
 def job(
-    *keys: str, to: str = "out/result.mp4", preset: str = "ultrafast", container: str = "mp4", **video: Any
+    *keys: str, to: str = "out/result.mp4", preset: str = "veryfast", container: str = "mp4", **video: Any
 ) -> Operation:
     """Compose sources by key; a slow preset makes the render last."""
     sources = [{"url": key, "width": 320, "height": 180} for key in keys]
@@ -133,3 +133,10 @@ def encoders(marker: str) -> list[int]:
             if b"ffmpeg" in command.split(b"\0")[0] and marker.encode() in command:
                 found.append(int(folder.name))
     return found
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Wait for something that no event tells of."""
+    async with asyncio.timeout(60):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)

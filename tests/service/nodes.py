@@ -6,14 +6,19 @@ What each node must do stands in ``test_every_node``.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import av
+from lxml import etree
 
 from reconciler.api.media import AudioStream, VideoStream
 from reconciler.api.messages import Operation
@@ -98,12 +103,22 @@ def films(root: Path) -> dict[str, Path]:
     made = Films(root)
     turning = "drawbox=w=128:h=128:color=blue:t=fill:enable='gte(n,5)'"
     noise = "noise=alls=80:allf=t"
-    hdr = ["-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc"]
+    hdr = [
+        "-pix_fmt",
+        "yuv420p10le",
+        "-color_trc",
+        "smpte2084",
+        "-color_primaries",
+        "bt2020",
+        "-colorspace",
+        "bt2020nc",
+    ]
     found = {
         "red": made.film("red", tone=440),
         "blue": made.film("blue", tone=1200),
         "titled": made.film("red", tone=440, options=["-metadata", "title=a red film"]),
         "turning": made.film("red", filters=turning),
+        "late": made.film("red", filters=turning, tone=440, options=["-af", "volume=0:enable='lt(t,0.2)'"]),
         "long": made.film("red", tone=440, seconds=1),
         "slow": made.film("red", rate="5", seconds=2),
         "fast": made.film("red", rate="50"),
@@ -116,7 +131,18 @@ def films(root: Path) -> dict[str, Path]:
         "faint": made.film("red", tone=440, suffix="mkv", options=["-af", "volume=0.0001", "-c:a", "pcm_f32le"]),
     }
     found |= {name: root / name for name in ("two.mp4", "logo.png", "note.wav", "song.wav", "pair.wav")}
-    run(*_colour("red"), *_tone(440, 0.4), *_tone(1200, 0.4), "-map", "0", "-map", "1", "-map", "2", str(root / "two.mp4"))
+    run(
+        *_colour("red"),
+        *_tone(440, 0.4),
+        *_tone(1200, 0.4),
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-map",
+        "2",
+        str(root / "two.mp4"),
+    )
     run("-f", "lavfi", "-i", "color=c=lime:s=32x16:d=0.04", "-frames:v", "1", str(root / "logo.png"))
     run(*_tone(1200, 0.2), str(root / "note.wav"))
     run(*_tone(2500, 2), str(root / "song.wav"))
@@ -168,6 +194,7 @@ class Studio:
     folder: Path
     sources: Mapping[str, Path]
     made: dict[str, Made] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
     def render(self, job: Keys) -> Made:
         """Render a job, given under its manifest keys."""
@@ -178,9 +205,12 @@ class Studio:
 
     def again(self, job: Keys) -> Made:
         """Render a job, also one that was rendered before."""
-        folder = self.folder / str(len(list(self.folder.iterdir())))
+        folder = self.folder / str(next(self.numbers))
         folder.mkdir()
-        path = folder / f"result.{ {'hls': 'm3u8', 'dash': 'mpd'}.get(form := job['transcode']['container']['format'], form)}"
+        path = (
+            folder
+            / f"result.{ {'hls': 'm3u8', 'dash': 'mpd'}.get(form := job['transcode']['container']['format'], form) }"
+        )
         try:
             told = rendered(Operation.model_validate(job), dict(self.sources), path)
         except RenderFailed as error:
@@ -324,6 +354,7 @@ def label(name: str) -> Measure:
 
 def packets(made: Made, kind: str = "video") -> list[tuple[float, int, bool]]:
     """Time, bytes and whether it is a key frame, of every packet, in the order of time."""
+    assert made.told is not None, made.failure
     with av.open(str(made.path)) as container:
         stream = next(stream for stream in container.streams if stream.type == kind)
         found = [
@@ -361,9 +392,7 @@ def segments(made: Made) -> list[float]:
 
 def heard(*hertz: int, start: float = 0.05, seconds: float = 0.25) -> Measure:
     """Which of some tones are heard for some time."""
-    return lambda made: [
-        each for each in hertz if made.audios and loudness(made.path, each, start, seconds) > LEVEL
-    ]
+    return lambda made: [each for each in hertz if made.audios and loudness(made.path, each, start, seconds) > LEVEL]
 
 
 def level(hertz: int, start: float, seconds: float = 0.1) -> Measure:
@@ -382,19 +411,114 @@ def tracks(made: Made) -> list[list[int]]:
     """Which tones each sound track has."""
     found = []
     with av.open(str(made.path)) as container:
-        count = len(container.streams.audio)
-    for number in range(count):
+        number_of_tracks = len(container.streams.audio)
+    for number in range(number_of_tracks):
         alone = made.path.with_name(f"track-{number}.wav")
         run("-i", str(made.path), "-map", f"0:a:{number}", str(alone))
         found.append([each for each in (440, 1200) if loudness(alone, each, 0.05, 0.25) > LEVEL])
     return found
 
 
-def sound_packets(made: Made) -> list[int]:
-    """The sizes of the packets of the sound."""
-    return [size for _, size, _ in packets(made, "audio")]
+def sound_rate(made: Made) -> float:
+    """Kilobits of sound in each second of the picture."""
+    bits = sum(size * 8 for _, size, _ in packets(made, "audio"))
+    return bits / 1000 / (len(packets(made)) / float(Fraction(made.video.avg_fps or 1)))
 
 
-def seconds_of_sound(path: Path) -> float:
-    """How long the decoded sound is."""
-    return len(sounds(path, 8000)) / 8000
+# Files.
+
+
+def files(made: Made) -> dict[str, bytes]:
+    """Every file of a result by its name."""
+    return {path.name: path.read_bytes() for path in made.path.parent.iterdir() if path.is_file()}
+
+
+def listed(made: Made) -> list[list[str]]:
+    """The files that a playlist names, those of each stream in the order in which they are played."""
+    text = made.path.read_text()
+    if made.path.suffix == ".m3u8":
+        heads = re.findall(r'#EXT-X-MAP:URI="([^"]+)"', text)
+        return [heads + [line for line in text.splitlines() if line and not line.startswith("#")]]
+    found = []
+    for stream in etree.fromstring(text.encode()).iterfind(".//{*}Representation"):
+        template = stream.find("{*}SegmentTemplate")
+        assert template is not None
+        segments = sum(1 + int(each.get("r", "0")) for each in template.iterfind(".//{*}S"))
+        first = int(template.get("startNumber", "1"))
+        heads = [template.get("initialization", "").replace("$RepresentationID$", stream.get("id", ""))]
+        pattern = template.get("media", "").replace("$RepresentationID$", stream.get("id", ""))
+        found.append(heads + [pattern.replace("$Number%05d$", f"{first + each:05d}") for each in range(segments)])
+    return found
+
+
+def is_head(name: str) -> bool:
+    """Whether a file comes before every segment."""
+    return "-init." in name
+
+
+def starts(made: Made) -> list[bool]:
+    """Whether each segment with a picture starts with a key frame when it is played first."""
+    found, content = [], files(made)
+    for names in listed(made):
+        head = b"".join(content[name] for name in names if is_head(name))
+        for name in names:
+            if is_head(name):
+                continue
+            with av.open(BytesIO(head + content[name])) as container:
+                if container.streams.video:
+                    found.append(next(packet for packet in container.demux(video=0) if packet.size).is_keyframe)
+    return found
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What comes out of a whole result: the frames, and for each sound its length in seconds and its tones."""
+
+    frames: list[Picture]
+    seconds: list[float]
+    tones: list[list[int]]
+
+
+def decoded(made: Made) -> Decoded:
+    """Decode everything; segments are put together as a player does it."""
+    assert made.told is not None, made.failure
+    found = Decoded([], [], [])
+    for part in whole(made):
+        with av.open(str(part)) as container:
+            has_picture, has_sound = bool(container.streams.video), bool(container.streams.audio)
+        if has_picture:
+            found.frames.extend(pictures(part))
+        if has_sound:
+            found.seconds.append(len(sounds(part, 8000)) / 8000)
+            found.tones.append([each for each in (440, 1200) if loudness(part, each, 0.05, 0.25) > LEVEL])
+    return found
+
+
+def whole(made: Made) -> list[Path]:
+    """Return a result as files that can be opened; the segments of each stream are put together as a player does it."""
+    assert made.told is not None, made.failure
+    if made.path.suffix not in (".m3u8", ".mpd"):
+        return [made.path]
+    content, parts = files(made), []
+    for number, names in enumerate(listed(made)):
+        parts.append(made.path.parent / "joined" / str(number))
+        parts[-1].parent.mkdir(exist_ok=True)
+        parts[-1].write_bytes(b"".join(content[name] for name in names))
+    return parts
+
+
+def moments(made: Made) -> tuple[float, float]:
+    """The times at which the picture turns from red to blue and the sound begins."""
+    seen, heard_at = math.inf, math.inf
+    for part in whole(made):
+        with av.open(str(part)) as container:
+            for frame in container.decode():
+                if isinstance(frame, av.VideoFrame) and bytes(frame.planes[1])[:1] > b"\xa0":
+                    seen = min(seen, frame.time or 0.0)
+                if isinstance(frame, av.AudioFrame):
+                    samples = av.AudioResampler(format="flt", layout="mono").resample(frame)[0]
+                    values = memoryview(bytes(samples.planes[0])[: samples.samples * 4]).cast("f")
+                    first = next((number for number, value in enumerate(values) if abs(value) > LEVEL), None)
+                    if first is not None:
+                        heard_at = min(heard_at, (frame.time or 0.0) + first / frame.sample_rate)
+    return seen, heard_at

@@ -313,11 +313,11 @@ def _sounds_right(result: Path, expected: Shown) -> None:
 
 def _nothing_runs(name: str) -> None:
     """Wait until no process that descends from this one has a name that begins so; the system needs a moment."""
-    for _ in range(1000):
-        if not (left := _descendants(name)):
-            return
+    attempts = 1000
+    while (left := _descendants(name)) and attempts:
+        attempts -= 1
         time.sleep(0.01)
-    raise AssertionError(f"processes are left: {left}")
+    assert not left
 
 
 def _descendants(name: str) -> list[str]:

@@ -6,18 +6,21 @@ container, codec and value is rendered, and every job a second time, to the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from fractions import Fraction
 from typing import Any, Final
 
 import pytest
 
-from reconciler.api import xml
+from reconciler.api import codecs, xml
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.shape import tag_path
 from tests.api.cases import Keys
 from tests.service.harness import CI, Caller, lasting
+from tests.service.media import Picture
 from tests.service.nodes import (
     Made,
     Measure,
@@ -25,9 +28,11 @@ from tests.service.nodes import (
     box,
     colours,
     course,
+    decoded,
     failure,
     faintly,
     fields,
+    files,
     films,
     form,
     grain,
@@ -39,14 +44,18 @@ from tests.service.nodes import (
     label,
     leaves,
     level,
+    listed,
     marked,
     matrix,
+    moments,
     placed,
     references,
     segments,
+    shown,
     size,
-    sound_packets,
+    sound_rate,
     sounding,
+    starts,
     title,
     told,
     tracks,
@@ -137,12 +146,22 @@ TRANSCODE: Final[dict[str, Acts | Refused | Nothing]] = {
     "video.maxrate": Acts(500, kilobits(1, start=1), between(1500, 90000), between(50, 1000), GRAIN),
     "video.pixfmt": Acts("yuv444p", told("pix_format"), ("yuv420p",), ("yuv444p",)),
     "video.long_short_mode": Refused(True, "no longer side"),
-    "video.rotate": Acts(90, lambda made: (size(made), colours((62, 10), (66, 10))(made)),
-                         ((256, 192), ("red", "red")), ((192, 256), ("black", "red"))),
+    "video.rotate": Acts(
+        90,
+        lambda made: (size(made), colours((62, 10), (66, 10))(made)),
+        ((256, 192), ("red", "red")),
+        ((192, 256), ("black", "red")),
+    ),
     "video.roi": Refused("high", "regions of interest"),
-    "video.crop": Acts("64:64:96:96", lambda made: (size(made), colours((30, 30), (34, 30))(made)),
-                       ((256, 192), ("red", "red")), ((64, 64), ("red", "black"))),
-    "video.interlaced": Acts(True, fields, ("progressive", [False] * 10), ("tt", [True] * 10), source("fast") | {"transcode.video.fps": 25}),
+    "video.crop": Acts(
+        "64:64:96:96",
+        lambda made: (size(made), colours((30, 30), (34, 30))(made)),
+        ((256, 192), ("red", "red")),
+        ((64, 64), ("red", "black")),
+    ),
+    "video.interlaced": Acts(
+        True, fields, ("progressive", [False] * 10), ("tt", [True] * 10), source("fast") | {"transcode.video.fps": 25}
+    ),
     "video.hls_ts_time": Acts(0.4, segments, [1.0], [0.4, 0.4, 0.2], HLS),
     "video.scan_mode": Refused("interlaced", "not documented"),
     "video.color_param.color_range": Acts("pc", told("color_range"), ("tv",), ("pc",)),
@@ -152,8 +171,9 @@ TRANSCODE: Final[dict[str, Acts | Refused | Nothing]] = {
     "video.std_ext_info": Refused("single-pps=1", "not documented"),
     "audio.codec": Acts("mp3", sounding("codec_name"), [("aac",)], [("mp3",)]),
     "audio.samplerate": Acts(22050, sounding("sample_rate"), [(44100,)], [(22050,)]),
-    "audio.bitrate": Acts(32, lambda made: sum(sound_packets(made)) * 8 / 1000, between(90, 200), near(32),
-                          source("sample") | {"transcode.time_interval": {"duration": 1}}),
+    "audio.bitrate": Acts(
+        32, sound_rate, between(90, 200), near(32), source("sample") | {"transcode.time_interval": {"duration": 1}}
+    ),
     "audio.channels": Acts(1, sounding("channel", "channel_layout"), [(2, "stereo")], [(1, "mono")]),
     "audio.remove": Acts(True, sounding("channel"), [(2,)], []),
     "audio.keep_two_tracks": Acts(True, tracks, [[440]], [[440], [1200]], source("two.mp4")),
@@ -166,14 +186,20 @@ TRANSCODE: Final[dict[str, Acts | Refused | Nothing]] = {
         True, kilobits(1), between(450, 3000), between(50, 330), {**source("small"), "transcode.video.bitrate": 3000}
     ),
     "trans_config.video_bitrate_adj_method": Acts(
-        1, failure, "", "transcode.video.bitrate",
+        1,
+        failure,
+        "",
+        "transcode.video.bitrate",
         {**source("small"), "transcode.video.bitrate": 3000, **config(is_check_video_bitrate=True)},
     ),
     "trans_config.is_check_audio_bitrate": Acts(
-        True, sounding("bitrate"), [(between(120, 220),)], [(between(20, 70),)], {**source("thin"), "transcode.audio.bitrate": 192}
+        True, sound_rate, between(120, 220), between(20, 70), {**source("thin"), "transcode.audio.bitrate": 192}
     ),
     "trans_config.audio_bitrate_adj_method": Acts(
-        1, failure, "", "transcode.audio.bitrate",
+        1,
+        failure,
+        "",
+        "transcode.audio.bitrate",
         {**source("thin"), "transcode.audio.bitrate": 192, **config(is_check_audio_bitrate=True)},
     ),
     "trans_config.is_check_video_fps": Acts(True, told("avg_fps"), ("50/1",), ("25/1",), {"transcode.video.fps": 50}),
@@ -181,7 +207,9 @@ TRANSCODE: Final[dict[str, Acts | Refused | Nothing]] = {
         1, failure, "", "transcode.video.fps", {"transcode.video.fps": 50, **config(is_check_video_fps=True)}
     ),
     "trans_config.delete_metadata": Acts(True, title, "a red film", None, source("titled")),
-    "trans_config.is_hdr2_sdr": Nothing(True, "HDR is always converted to SDR, and the job's record says so", source("hdr")),
+    "trans_config.is_hdr2_sdr": Nothing(
+        True, "HDR is always converted to SDR, and the job's record says so", source("hdr")
+    ),
     "trans_config.transcode_index": Refused(1, "its own best stream"),
     "trans_config.hls_encrypt.is_hls_encrypt": Refused(True, "not encrypted", HLS),
     "trans_config.hls_encrypt.uri_key": Nothing("key", "used if true"),
@@ -232,7 +260,11 @@ def mixed(where: str) -> dict[str, Acts]:
 
 IMAGE: Final[Keys] = {"url": url("logo.png"), "mode": "Original", "transparency": 100}
 TEXT: Final[Keys] = {
-    "text": "demo", "font_size": 40, "font_type": "arial.ttf", "font_color": "0x00ff00", "transparency": 100,
+    "text": "demo",
+    "font_size": 40,
+    "font_type": "arial.ttf",
+    "font_color": "0x00ff00",
+    "transparency": 100,
 }
 MARK: Final[Keys] = {"pos": "TopLeft", "loc_mode": "Absolute", "dx": 0, "dy": 0}
 
@@ -267,11 +299,17 @@ WATERMARK: Final[dict[str, Acts | Refused | Nothing]] = {
         "ScrollFromLeft", box(9), AT_THE_EDGE, (between(13, 15), 0, between(45, 47), 16), slide(x_slide_speed=10)
     ),
     "slide_config.x_slide_speed": Acts(
-        10, box(9), (0, 0, between(22, 24), 16), (between(13, 15), 0, between(45, 47), 16),
+        10,
+        box(9),
+        (0, 0, between(22, 24), 16),
+        (between(13, 15), 0, between(45, 47), 16),
         slide(slide_mode="ScrollFromLeft", x_slide_speed=5),
     ),
     "slide_config.y_slide_speed": Acts(
-        10, box(9), (0, 0, between(22, 24), 16), (0, between(33, 36), between(22, 24), between(49, 52)),
+        10,
+        box(9),
+        (0, 0, between(22, 24), 16),
+        (0, between(33, 36), between(22, 24), between(49, 52)),
         slide(slide_mode="ScrollFromLeft", x_slide_speed=5),
     ),
     "image.url": Acts(url("lime"), box(), AT_THE_EDGE, (0, 0, 128, 128), image()),
@@ -280,11 +318,19 @@ WATERMARK: Final[dict[str, Acts | Refused | Nothing]] = {
     "image.height": Acts(64, box(), AT_THE_EDGE, (0, 0, 128, 64), image(mode="Fixed")),
     "image.transparency": Acts(50, colours((10, 10)), ("lime",), ("olive",), image()),
     "image.background": Acts(
-        True, colours((10, 10), (140, 20)), ("lime", "lime"), ("red", "lime"),
+        True,
+        colours((10, 10), (140, 20)),
+        ("lime", "lime"),
+        ("red", "lime"),
         image(film=source("red"), mode="Fixed", width=200, height=100),
     ),
-    "text.text": Acts("demodemo", box(), (between(0, 8), between(4, 20), between(80, 120), between(30, 50)),
-                      (between(0, 8), between(4, 20), between(160, 240), between(30, 50)), text()),
+    "text.text": Acts(
+        "demodemo",
+        box(),
+        (between(0, 8), between(4, 20), between(80, 120), between(30, 50)),
+        (between(0, 8), between(4, 20), between(160, 240), between(30, 50)),
+        text(),
+    ),
     "text.font_size": Acts(20, ink, between(500, 2500), between(20, 200), text()),
     "text.font_type": Acts("ariblk.ttf", ink, between(500, 1000), between(1001, 3000), text()),
     "text.font_color": Acts("0xff0000", ink, between(500, 2500), 0, text()),
@@ -401,3 +447,354 @@ def test_a_node_has_no_effect_by_definition(studio: Studio, service: Service, pa
     plain, asked = keys(case.base), with_node(path, case.value, case.base)
     assert (answer(service, plain), answer(service, asked)) == ("", "")
     assert studio.render(plain).path.read_bytes() == studio.render(asked).path.read_bytes()
+
+
+# --- every container, codec and value --------------------------------------------------------------------------------
+
+BOTH_SOURCES: Final[Keys] = keys(
+    {
+        "video_synthesis.splice_info": [
+            {"url": url("red"), "width": 64},
+            {"url": url("blue"), "x": 64, "width": 64},
+        ],
+        "transcode.video": {"width": 128, "height": 128},
+    }
+)
+"""Red with a tone of 440 Hz beside blue with one of 1200 Hz, ten frames, on the smallest canvas."""
+
+FORMATS: Final = [
+    (container, picture, sound)
+    for container in codecs.VIDEO_CONTAINERS
+    for picture in codecs.CONTAINERS[container].video
+    for sound in codecs.CONTAINERS[container].audio
+]
+CODED: Final = {
+    "H.264": "h264",
+    "H.265": "hevc",
+    "VP8": "vp8",
+    "VP9": "vp9",
+    "AV1": "av1",
+    "aac": "aac",
+    "mp3": "mp3",
+    "Vorbis": "vorbis",
+    "opus": "opus",
+}
+LAYOUTS: Final = {1: "mono", 2: "stereo", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+
+
+def packed(container: str, picture: str, sound: str | None, base: Keys = BOTH_SOURCES, **video: object) -> Keys:
+    """A job in a container, with its codecs."""
+    changes: dict[str, object] = {
+        "transcode.container": {"format": container},
+        "transcode.video.codec": picture,
+        "transcode.audio": None if sound is None else {"codec": sound},
+    }
+    if picture == "H.264":
+        changes["transcode.video.preset"] = "veryfast"
+    return keys(changes | {f"transcode.video.{name}": value for name, value in video.items()}, base)
+
+
+def accepted(service: Service, job: Keys, node: str) -> bool:
+    """Whether a job is accepted; one that is not must be refused by the name of ``node``."""
+    message = answer(service, job)
+    if message:
+        assert message.startswith(f"Request.Operation.{tag_path(Operation, placed(node))}: ")
+    return not message
+
+
+@pytest.mark.parametrize(("container", "picture", "sound"), FORMATS)
+def test_a_format(studio: Studio, service: Service, container: str, picture: str, sound: str) -> None:
+    job = packed(container, picture, sound)
+    assert answer(service, job) == ""
+    made = studio.render(job)
+    seen = decoded(made)
+    assert (made.video.codec_name, [each.codec_name for each in made.audios]) == (CODED[picture], [CODED[sound]])
+    assert [colours_of(frame) for frame in seen.frames] == [("red", "blue")] * 10
+    assert (seen.seconds, seen.tones) == ([between(0.38, 0.48)], [[440, 1200]])
+
+
+def colours_of(frame: Picture) -> tuple[str, str]:
+    """The colours on either side."""
+    return shown(frame, 30, 64), shown(frame, 98, 64)
+
+
+@pytest.mark.parametrize(("container", "picture", "sound"), [each for each in FORMATS if each[0] in codecs.SEGMENTED])
+def test_segments(studio: Studio, container: str, picture: str, sound: str) -> None:
+    clip = {"transcode.container": {"format": container, "clip_config": {"duration": 0.2}}}
+    made = studio.render(keys(clip, packed(container, picture, sound)))
+    seen = decoded(made)
+    names = [name for stream in listed(made) for name in stream]
+    assert sorted(names) == sorted(set(files(made)) - {made.path.name})
+    assert starts(made) == [True, True]
+    assert [colours_of(frame) for frame in seen.frames] == [("red", "blue")] * 10
+    assert (seen.seconds, seen.tones) == ([between(0.38, 0.48)], [[440, 1200]])
+
+
+def rates(container: str, sound: str) -> tuple[int, ...]:
+    """The documented sample rates."""
+    own = codecs.CODEC_RATES.get(sound, codecs.SAMPLE_RATES)
+    return codecs.MP3_RATES.get(container, own) if sound == "mp3" else own
+
+
+SOUNDS: Final = [
+    (container, codecs.CONTAINERS[container].video[0], sound)
+    for container in codecs.VIDEO_CONTAINERS
+    for sound in codecs.CONTAINERS[container].audio
+]
+FEW: Final = {("mp4", "aac"), ("mp4", "mp3"), ("flv", "mp3"), ("mkv", "mp3"), ("webm", "Vorbis"), ("webm", "opus")}
+
+
+def usual(*values: Any, ordinary: bool) -> Any:
+    """One set of parameters; what is not ordinary takes long in sum."""
+    return pytest.param(*values, marks=[] if ordinary else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(
+    ("container", "picture", "sound", "rate"),
+    [usual(*each, rate, ordinary=(each[0], each[2]) in FEW) for each in SOUNDS for rate in rates(each[0], each[2])],
+)
+def test_a_sample_rate(studio: Studio, service: Service, container: str, picture: str, sound: str, rate: int) -> None:
+    job = keys({"transcode.audio.samplerate": rate}, packed(container, picture, sound))
+    assert answer(service, job) == ""
+    made = studio.render(job)
+    seen = decoded(made)
+    assert len(seen.frames) == 10
+    assert (seen.seconds, seen.tones) == ([between(0.38, 0.40 + 4096 / rate)], [[440, 1200]])
+    if sound == "opus":  # is always decoded at 48 kHz; the head says what it was made from
+        head = made.path.read_bytes().partition(b"OpusHead")[2]
+        assert int.from_bytes(head[4:8], "little") == rate
+    else:
+        assert made.audios[0].sample_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("container", "picture", "sound", "channels"),
+    [
+        usual(*each, count, ordinary=(each[0], each[2]) in FEW | {("ts", "aac"), ("hls", "aac"), ("dash", "aac")})
+        for each in SOUNDS
+        for count in codecs.CHANNELS[each[2]]
+        if (each[0], count) != ("dash", 8)
+    ],
+)
+def test_channels(studio: Studio, service: Service, container: str, picture: str, sound: str, channels: int) -> None:
+    job = keys({"transcode.audio.channels": channels}, packed(container, picture, sound))
+    if accepted(service, job, "transcode.audio.channels"):
+        made = studio.render(job)
+        assert sounding("channel", "channel_layout")(made) == [(channels, LAYOUTS[channels])]
+        assert decoded(made).tones == [[440, 1200]]
+
+
+@pytest.mark.parametrize(
+    ("container", "picture", "sound", "samples"),
+    [
+        (container, picture, sound, samples)
+        for container, picture, sound in SOUNDS
+        if (container, sound) in FEW
+        for samples in codecs.SAMPLE_FORMATS[sound]
+    ],
+)
+def test_a_sample_format(
+    studio: Studio, service: Service, container: str, picture: str, sound: str, samples: str
+) -> None:
+    job = keys({"transcode.audio.sample_format": samples}, packed(container, picture, sound))
+    assert answer(service, job) == ""
+    assert decoded(studio.render(job)).tones == [[440, 1200]]
+
+
+@pytest.mark.parametrize(
+    ("container", "picture", "sound", "bitrate", "rate", "channels"),
+    [
+        usual(*each, bitrate, rate, channels, ordinary=rate in (44100, 48000) and channels in (1, 2))
+        for each in SOUNDS
+        if (each[0], each[2]) in FEW
+        for bitrate in (8, 32, 128, 320, 512, 1000)
+        for rate in rates(each[0], each[2])
+        for channels in codecs.CHANNELS[each[2]]
+    ],
+)
+def test_a_bitrate_of_sound(
+    studio: Studio,
+    service: Service,
+    container: str,
+    picture: str,
+    sound: str,
+    bitrate: int,
+    rate: int,
+    channels: int,
+) -> None:
+    """What the encoder cannot do is refused when it is submitted, or it does the nearest that it can."""
+    changes = {"bitrate": bitrate, "samplerate": rate, "channels": channels}
+    job = keys({f"transcode.audio.{name}": value for name, value in changes.items()}, packed(container, picture, sound))
+    if accepted(service, job, "transcode.audio.bitrate"):
+        made = studio.render(job)
+        assert decoded(made).seconds == [between(0.38, 0.40 + 4096 / rate)]
+        assert made.audios[0].channel == channels
+
+
+HOMES: Final = {"H.264": "mp4", "H.265": "mp4", "VP8": "webm", "VP9": "webm", "AV1": "mkv"}
+"""A container for each codec."""
+
+VALUES: Final = [
+    (picture, name, value)
+    for picture in codecs.VIDEO_CODECS
+    for name, values in {
+        "bitrate": (10, 50000, "auto"),
+        "crf": (0.1, 0.9, 1, 51),
+        "gop": (0, 1, 7, 100000),
+        "fps": (0.1, 1, 2, 23.976, 29.97, 59.94, 60),
+        "preset": codecs.PRESETS.get(picture, ()),
+        "pixfmt": codecs.PIXEL_FORMATS.get(picture, ()),
+        "profile": ("baseline", "main", "high", "auto"),
+        "maxrate": (10, 50000),
+        "bufsize": (1000, 128000),
+        "crop": ("2:2:0:0", "2:2:126:126", "128:128:0:0", "64:64:31:33"),
+        "rotate": (0, 0.5, 45, 90, 359.9),
+        "interlaced": (True,),
+        "width": (128, 4096),
+        "height": (128, 4096),
+    }.items()
+    for value in values
+    if picture not in codecs.NOT_FOR.get(name, ())
+]
+
+
+@pytest.mark.parametrize(("picture", "name", "value"), VALUES)
+def test_a_value_of_the_picture(studio: Studio, service: Service, picture: str, name: str, value: Any) -> None:
+    changes = {name: value}
+    if name == "bufsize":
+        changes["bitrate"] = 1000
+    if name in ("maxrate", "bufsize") and picture == "AV1":
+        changes = {name: value, "crf": 30}
+    if name == "interlaced":
+        changes["fps"] = 50
+    job = packed(HOMES[picture], picture, None, **changes)
+    if name in ("width", "height"):
+        job = keys({"transcode.time_interval": {"duration": 0.04}}, job)
+    if not accepted(service, job, f"transcode.video.{name}"):
+        assert (picture, name) in MAY_BE_REFUSED
+        return
+    made = studio.render(job)
+    frames = len(decoded(made).frames)
+    rate = float(value if name == "fps" else 50 if name == "interlaced" else 25)
+    assert (
+        frames == made.video.num_frames == (1 if name in ("width", "height") else max(1, math.ceil(0.4 * rate - 0.05)))
+    )
+    if value in PROMISES.get(name, {}):
+        assert PROMISES[name][value](made, frames)
+    if name == "fps" and frames > 1:
+        assert float(Fraction(made.video.avg_fps or 0)) == pytest.approx(rate, abs=0.001)
+    if name == "pixfmt" and value != "auto":
+        assert made.video.pix_format == value
+    if name in ("width", "height"):
+        assert getattr(made.video, name) == value
+
+
+MAY_BE_REFUSED: Final = {("AV1", "bufsize"), ("VP8", "interlaced"), ("VP9", "interlaced")}
+"""What an encoder has no word for."""
+
+PROMISES: Final[dict[str, dict[Any, Callable[[Made, int], bool]]]] = {
+    "gop": {
+        1: lambda made, frames: key_frames(made) == list(range(frames)),
+        7: lambda made, _: key_frames(made) == [0, 7],
+        100000: lambda made, _: key_frames(made) == [0],
+    },
+    "profile": {
+        "baseline": lambda made, _: made.video.profile in ("Baseline", "Constrained Baseline"),
+        "main": lambda made, _: made.video.profile == "Main",
+        "high": lambda made, _: made.video.profile == "High",
+    },
+    "crop": {
+        "2:2:126:126": lambda made, _: size(made) == (2, 2) and colours((0, 0))(made) == ("blue",),
+        "64:64:31:33": lambda made, _: size(made) == (64, 64) and colours((30, 9), (36, 9))(made) == ("red", "blue"),
+    },
+    "rotate": {
+        0: lambda made, _: colours((1, 1), (126, 1))(made) == ("red", "blue"),
+        45: lambda made, _: colours((1, 1), (64, 10), (64, 118))(made) == ("black", "red", "blue"),
+        90: lambda made, _: colours((64, 30), (64, 98))(made) == ("red", "blue"),
+    },
+    "interlaced": {True: lambda made, frames: fields(made) == ("tt", [True] * frames)},
+}
+"""What a value must look like."""
+
+
+@pytest.mark.parametrize("picture", ["H.264", "H.265", "AV1"])
+def test_crf_is_obeyed_down_to_its_corner(studio: Studio, picture: str) -> None:
+    """A lower number never means a worse picture."""
+    base = keys(source("grain") | {"transcode.time_interval": {"duration": 0.2}}, BOTH_SOURCES)
+    sizes = [
+        kilobits(1)(studio.render(packed(HOMES[picture], picture, None, base, crf=crf))) for crf in (0.1, 2, 20, 51)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("profile", ["baseline", "high"])
+@pytest.mark.parametrize(("container", "picture", "sound"), [each for each in FORMATS if each[1] == "H.264"])
+def test_a_format_with_and_without_reordered_frames(
+    studio: Studio, container: str, picture: str, sound: str, profile: str
+) -> None:
+    """Encoders begin before 0; what a container makes of that depends on both."""
+    low: Changes = {"transcode.audio.samplerate": 16000 if sound == "mp3" and container != "flv" else 22050}
+    for changes in (NOTHING, low):
+        made = studio.render(keys(changes, packed(container, picture, sound, profile=profile)))
+        assert [colours_of(frame) for frame in decoded(made).frames] == [("red", "blue")] * 10
+
+
+@pytest.mark.parametrize(("container", "picture", "sound"), FORMATS)
+def test_sound_and_picture_stay_together(studio: Studio, container: str, picture: str, sound: str) -> None:
+    """What becomes blue becomes loud at the same moment: 40 ms are the length of a frame."""
+    made = studio.render(packed(container, picture, sound, keys(source("late"), BOTH_SOURCES)))
+    seen, heard_at = moments(made)
+    assert seen == pytest.approx(heard_at, abs=0.04)
+
+
+# --- the same again --------------------------------------------------------------------------------------------------
+
+CONTROLS: Final[dict[str, Keys]] = {"quality": {}, "bitrate": {"bitrate": 300}}
+"""How the encoder is told what to spend."""
+
+FOOTAGE: Final = keys(
+    {**source("sample", width=128, height=128), "transcode.time_interval": {"duration": 0.6}}, BOTH_SOURCES
+)
+TWICE: Final = {
+    ("mp4", "H.264"),
+    ("mp4", "H.265"),
+    ("webm", "VP8"),
+    ("webm", "VP9"),
+    ("mkv", "AV1"),
+    ("hls", "H.264"),
+    ("dash", "H.264"),
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize(
+    ("container", "picture", "sound"),
+    [usual(*each, ordinary=each[:2] in TWICE and each[2] in ("aac", "opus")) for each in FORMATS],
+)
+def test_the_same_job_gives_the_same_bytes(
+    studio: Studio, container: str, picture: str, sound: str, control: str
+) -> None:
+    job = packed(container, picture, sound, FOOTAGE, **CONTROLS[control])
+    if container in codecs.SEGMENTED:
+        job = keys({"transcode.container.clip_config": {"duration": 0.2}}, job)
+    assert repeated(studio, job) == [[]] * 3
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("preset", codecs.PRESETS["VP8"])
+def test_no_preset_of_vp8_follows_the_clock(studio: Studio, preset: str, control: str) -> None:
+    large: Changes = {
+        **source("sample", width=640, height=480),
+        "transcode.video": {"width": 640, "height": 480},
+        "transcode.time_interval": {"duration": 0.8},
+    }
+    job = packed("webm", "VP8", None, keys(large), preset=preset, **CONTROLS[control])
+    assert repeated(studio, job) == [[]] * 3
+
+
+def repeated(studio: Studio, job: Keys) -> list[list[str]]:
+    """Render a job alone, and three times at once; return which files differ each time."""
+    alone = files(studio.again(job))
+    with ThreadPoolExecutor(3) as executor:
+        crowded = [files(made) for made in executor.map(studio.again, [job] * 3)]
+    return [sorted(name for name in {*alone, *each} if alone.get(name) != each.get(name)) for each in crowded]

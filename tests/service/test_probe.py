@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.service.probe import AudioTrack, Probe, ProbeError, VideoTrack, media_info, probe
+from reconciler.service import probe as module
+from reconciler.service.probe import MAX_SECONDS, AudioTrack, Probe, ProbeError, VideoTrack, media_info, probe
 from tests.service.media import FFMPEG, SAMPLE, Films, run
 
 
@@ -296,3 +298,42 @@ def test_the_engine_that_renders_reads_what_the_probe_reads(tmp_path: Path) -> N
         run("-i", str(SAMPLE), "-c", "copy", "-t", "0.2", str(path))
         run("-f", probe(path).demuxer, "-i", str(path), "-f", "null", "-")
     assert FFMPEG.version
+
+
+# Bounds on what a file may cost.
+
+
+@pytest.mark.parametrize("seconds", [MAX_SECONDS, MAX_SECONDS + 1])
+def test_a_file_that_declares_more_than_a_day_is_refused(films: Films, tmp_path: Path, seconds: int) -> None:
+    """The last picture of a small file would be held for all of it."""
+    path = tmp_path / "film.mkv"
+    run("-i", str(films.film()), "-c", "copy", str(path))
+    hours = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.000000000".encode()
+    path.write_bytes(re.sub(rb"00:00:00\.4\d{8}", hours, path.read_bytes()))
+    if seconds > MAX_SECONDS:
+        with pytest.raises(ProbeError) as failure:
+            probe(path)
+        assert str(failure.value) == "declares a length of 86401 s, more than is rendered (86400 s)"
+    else:
+        assert probe(path).duration == MAX_SECONDS
+
+
+def live(films: Films, folder: Path) -> Path:
+    """A recording that declares no length."""
+    path = folder / "live.mkv"
+    run("-i", str(films.film()), "-c", "copy", "-f", "matroska", "-live", "1", str(path))
+    return path
+
+
+def test_the_search_for_an_end_has_one(films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = live(films, tmp_path)
+    assert probe(path).duration == pytest.approx(0.4, abs=0.05)
+    monkeypatch.setattr(module, "_MOST_PACKETS", 5)
+    with pytest.raises(ProbeError, match="declares no length, and has too many packets to find it"):
+        probe(path)
+
+
+def test_the_search_for_a_picture_has_an_end(films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_PACKETS", 0)
+    with pytest.raises(ProbeError, match="has a video stream without a picture"):
+        probe(films.film())

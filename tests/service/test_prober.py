@@ -72,7 +72,7 @@ def test_only_the_folders_are_read(folder: Path, tmp_path: Path, kind: Kind) -> 
 
 
 def test_names_of_any_bytes(folder: Path, prober: Prober) -> None:
-    for name in ("-i", "a\nb.mp4", "ü", "concat:a|b", "\udcff"):
+    for name in ("-i", "a\nb.mp4", "ü", "concat:a|b", *(("\udcff",) if sys.platform == "linux" else ())):
         path = (folder / "film.mp4").rename(folder / name)
         assert prober.probe(path).duration == 5.312
         path.rename(folder / "film.mp4")

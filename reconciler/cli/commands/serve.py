@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
+import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +23,10 @@ if TYPE_CHECKING:
     from reconciler.api.signing import Credentials
     from reconciler.cli import Globals
     from reconciler.service.carriers import Ways
+    from reconciler.service.farm import Crew
 
 
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _OPEN = (
     "warning: there are no credentials, so NO signature is checked: whoever can reach this port may read, change and "
     "delete everything"
@@ -36,6 +43,14 @@ _OPEN = (
 @click.option("--bucket", metavar="NAME-APPID", help="Bucket of calls that name none; default the project's.")
 @click.option("--region", help="Region of the bucket; default the project's.")
 @click.option("--parallelism", type=click.IntRange(min=1), metavar="N", help="Renders at once.")
+@click.option(
+    "--executor", metavar="dask://HOST:PORT",
+    help="Render on this Dask cluster, as many at once as it has threads; needs the extra reconciler[dask].",
+)  # fmt: skip
+@click.option(
+    "--advertise", metavar="URL",
+    help="Address under which the machines of --executor reach this service; default the one it listens on.",
+)  # fmt: skip
 @click.option(
     "--mq", metavar="URL", envvar="RECONCILER_MQ", show_envvar=True,
     help="AMQP broker for callbacks of type TDMQ, amqp://USER:PASSWORD@HOST:PORT/VHOST; without it they become files.",
@@ -54,6 +69,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     bucket: str | None,
     region: str | None,
     parallelism: int | None,
+    executor: str | None,
+    advertise: str | None,
     mq: str | None,
     allow_private_callbacks: bool,
 ) -> int:
@@ -62,14 +79,66 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Signatures are checked when TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY are set; without them anyone who
     reaches the port may do anything, so only a loopback address is accepted. With TENCENTCLOUD_SECURITY_TOKEN too they
     are temporary credentials: every call must carry the token.
+
+    With --executor other machines render; they reach this one at the address that --advertise names, and need no
+    credentials. docs/render-farm.md tells how to set them up.
     """
     credentials = session.credentials()
     root = options.directory / root
     settings = _defaults(options, root, bucket, region, parallelism)
     ways = _ways(mq, anywhere=allow_private_callbacks)
-    with listen(host, port, signed=credentials is not None) as listener:
-        asyncio.run(_serve(options, root, listener, settings, credentials, ways))
+    with (
+        listen(host, port, signed=credentials is not None) as listener,
+        _crew(executor, advertise, listener, parallelism) as crew,
+    ):
+        asyncio.run(_serve(options, root, listener, settings, _Parts(credentials, ways, crew)))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Whose calls are let in, where callbacks may go, and who renders when it is not this machine."""
+
+    credentials: Credentials | None
+    ways: Ways
+    crew: Crew | None
+
+
+@contextmanager
+def _crew(
+    executor: str | None, advertise: str | None, listener: socket.socket, parallelism: int | None
+) -> Iterator[Crew | None]:
+    """Give who renders on other machines, while the block runs."""
+    if executor is None:
+        if advertise is not None:
+            raise UsageError("--advertise says where other machines find this one", advice="add --executor")
+        yield None
+        return
+    from reconciler.service.farm import Crew
+
+    address = _advertised(advertise, listener.getsockname())
+    try:
+        from reconciler.service.dask_executor import Cluster
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed", advice="pip install 'reconciler[dask]'") from None
+    with Cluster.connect(executor) as cluster:
+        yield Crew(cluster.executor, address, cluster.places if parallelism is None else lambda: parallelism)
+
+
+def _advertised(url: str | None, listening: tuple[Any, ...]) -> str:
+    """Return the address at which other machines find this one. Raises UsageError when that cannot be known."""
+    if url is None:
+        host, port = listening[:2]
+        if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+            advice = "add --advertise http://NAME:PORT, as the other machines know this one"
+            raise UsageError(f"{host} is no address at which other machines find this one", advice=advice)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address = url.removesuffix("/")
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(
+            f"--advertise {url} is not the address of a service", advice="write it as http://HOST:PORT, without a path"
+        )
+    return address
 
 
 def _ways(mq: str | None, *, anywhere: bool) -> Ways:
@@ -108,8 +177,7 @@ async def _serve(
     root: Path,
     listener: socket.socket,
     settings: tuple[str, str, int],
-    credentials: Credentials | None,
-    ways: Ways,
+    parts: _Parts,
 ) -> None:
     import uvicorn
 
@@ -117,8 +185,16 @@ async def _serve(
     from reconciler.service.protocol import BoundedProtocol
 
     bucket, region, parallelism = settings
+    credentials = parts.credentials
     async with Service(
-        root, bucket=bucket, region=region, concurrency=parallelism, work=True, credentials=credentials, ways=ways
+        root,
+        bucket=bucket,
+        region=region,
+        concurrency=parallelism,
+        work=True,
+        credentials=credentials,
+        ways=parts.ways,
+        **({} if parts.crew is None else {"crew": parts.crew}),  # type: ignore[arg-type]
     ) as service:
         level = "info" if options.verbose else "warning"
         config = uvicorn.Config(

@@ -179,7 +179,10 @@ def _scaled(layer: Layer, tap: str, number: int, samples: str, span: Span) -> st
     filters = [*_sized(track, rect), f"format={planes}", "setsar=1"]
     if visible != rect:
         filters.append(f"crop={visible.width}:{visible.height}:{visible.x - rect.x}:{visible.y - rect.y}:exact=1")
-    filters.insert(0 if track.fps > span.rate else len(filters), f"fps={rate_text(span.rate)}:start_time=0")
+    rate = f"fps={rate_text(span.rate)}:start_time=0"
+    if track.duration * span.rate < 1:  # shorter than a frame of the result, which rounding would drop
+        rate += ":eof_action=pass"
+    filters.insert(0 if track.fps > span.rate else len(filters), rate)
     if track.interlaced:  # before frames are dropped: the fields of one frame are two moments
         filters.insert(0, "bwdif=mode=send_frame:deint=interlaced")
     return f"{tap}{','.join(filters)}[placed{number}]"
