@@ -6,7 +6,7 @@ Reads headers, the first picture and nothing else. What is made of a source is t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.api.media import AudioStream, Format, MediaInfo, Stream, SubtitleStream, VideoStream
 from reconciler.errors import ReconcilerError
+from reconciler.service import lengths
 
 if TYPE_CHECKING:
     import av.audio.stream
@@ -31,9 +32,6 @@ MAX_PIXELS: Final = 8192 * 4320
 
 MAX_SECONDS: Final = 24 * 3600
 """Longest source; a small file can declare any length, and the last picture would be held for all of it."""
-
-_MOST_PACKETS: Final = 10_000_000
-"""How many packets are read in search of the end of a file that does not declare it: more than a day has."""
 
 _FIRST_PACKETS: Final = 10_000
 """How many are read in search of the first picture."""
@@ -54,7 +52,7 @@ _PATTERN: Final = frozenset("%*?[{")
 _UNKNOWN: Final = "unknown"
 _RANGES: Final = {1: "tv", 2: "pc"}
 _MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020nc"}
-_PRIMARIES: Final = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
+_PRIMARIES: Final = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 12: "smpte432"}
 _TRANSFERS: Final = {
     1: "bt709",
     4: "gamma22",
@@ -73,6 +71,10 @@ _CLOCK: Final = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}(?:\.\d{1,9})?)", re.AS
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
+_Lasts = Callable[["av.stream.Stream"], float]
+"""Tells how long a stream of the open file lasts, in seconds from the start of the file."""
+
+
 class ProbeError(ReconcilerError):
     """The file is no media file that is read here, has no video stream, or its first picture cannot be decoded."""
 
@@ -82,7 +84,8 @@ class VideoTrack:
     """The picture of a source.
 
     ``width`` and ``height`` are those of the displayed picture: rotated, with square pixels. ``coded_height`` is that
-    of the stored one. ``matrix``, ``transfer`` and ``range`` are FFmpeg's names, None where the file does not say.
+    of the stored one. ``matrix``, ``transfer``, ``primaries`` and ``range`` are FFmpeg's names, None where the file
+    does not say.
     ``duration`` runs from the start of the file to the end of the last frame, in seconds; that of a ``still`` is 0, as
     it is shown for as long as the others. ``decoder`` is set when FFmpeg's own choice would lose the transparency.
     ``bitrate`` is in bits per second, 0 when no header tells it. ``frames`` is None when no header counts them.
@@ -100,6 +103,7 @@ class VideoTrack:
     pix_fmt: str
     matrix: str | None = None
     transfer: str | None = None
+    primaries: str | None = None
     range: str | None = None
     rgb: bool = False
     alpha: bool = False
@@ -147,9 +151,10 @@ def probe(path: Path) -> Probe:
     Raises ProbeError.
     """
     with _open(path) as container:
+        lasts = _lasts(path, container)
         stream = _picture(container)
-        video = _video_track(container, stream) if stream else None
-        sounds = _sounds(container, video.duration if video else 0.0)
+        video = _video_track(container, stream, lasts) if stream else None
+        sounds = _sounds(container, lasts)
         if video is None and not sounds:
             raise ProbeError("has neither a picture nor a sound")
         return Probe(
@@ -159,6 +164,28 @@ def probe(path: Path) -> Probe:
             video=video,
             sounds=sounds,
         )
+
+
+def _lasts(path: Path, container: av.container.InputContainer) -> _Lasts:
+    """Return what tells how long a stream lasts: the headers where they can be believed, else the packets."""
+    found: dict[int, float] = {}
+
+    def lasts(stream: av.stream.Stream) -> float:
+        declared = lengths.declared(container, stream) if lengths.believed(container) else None
+        if declared is None:
+            found.update(found or _measured(path))
+            declared = found.get(stream.index, 0.0)
+        return _plausible(declared)
+
+    return lasts
+
+
+def _measured(path: Path) -> dict[int, float]:
+    try:
+        with _open(path) as container:
+            return lengths.measured(container)
+    except lengths.TooManyPacketsError:
+        raise ProbeError("has too many packets to find its end") from None
 
 
 def media_info(path: Path) -> MediaInfo:
@@ -220,7 +247,9 @@ def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStr
     return next((stream for stream in shown if stream == best), shown[0])
 
 
-def _video_track(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> VideoTrack:
+def _video_track(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, lasts: _Lasts
+) -> VideoTrack:
     frame = _first_frame(container, stream)
     codec = stream.codec_context.name
     decoder = _ALPHA_DECODERS.get(codec) if stream.metadata.get("alpha_mode") == "1" else None
@@ -235,10 +264,11 @@ def _video_track(container: av.container.InputContainer, stream: av.video.stream
         sar=stream.sample_aspect_ratio or Fraction(1),
         rotation=frame.rotation,
         fps=_rate(stream),
-        duration=0.0 if still else _length(container, stream),
+        duration=0.0 if still else lasts(stream),
         pix_fmt=frame.format.name,
         matrix=_MATRICES.get(frame.colorspace),
         transfer=_TRANSFERS.get(stream.codec_context.color_trc),
+        primaries=_PRIMARIES.get(stream.codec_context.color_primaries),
         range=_RANGES.get(frame.color_range),
         rgb=frame.format.is_rgb or frame.format.has_palette,
         alpha=bool(decoder) or frame.format.has_palette or any(c.is_alpha for c in frame.format.components),
@@ -254,7 +284,7 @@ def _display_size(frame: av.video.frame.VideoFrame, stream: av.video.stream.Vide
     width = max(1, round(frame.width * (stream.sample_aspect_ratio or 1)))
     if width * frame.height > MAX_PIXELS:
         raise ProbeError(f"declares pictures of {width}×{frame.height}, more than is decoded")
-    return (frame.height, width) if frame.rotation % 180 else (width, frame.height)
+    return (frame.height, width) if abs(frame.rotation) in (90, 270) else (width, frame.height)
 
 
 def _first_frame(
@@ -270,8 +300,8 @@ def _first_frame(
     raise ProbeError("has a video stream without a picture")
 
 
-def _sounds(container: av.container.InputContainer, picture: float) -> tuple[AudioTrack, ...]:
-    """Return the sound tracks, the default one first; one whose length nobody tells is as long as the picture."""
+def _sounds(container: av.container.InputContainer, lasts: _Lasts) -> tuple[AudioTrack, ...]:
+    """Return the sound tracks, the default one first."""
     best = container.streams.best("audio")
     streams = sorted(container.streams.audio, key=lambda stream: stream != best)
     return tuple(
@@ -280,7 +310,7 @@ def _sounds(container: av.container.InputContainer, picture: float) -> tuple[Aud
             codec=stream.codec_context.name,
             sample_rate=stream.sample_rate,
             channels=stream.codec_context.channels,
-            duration=_header_length(container, stream) or picture,
+            duration=lasts(stream),
             bitrate=stream.bit_rate or 0,
         )
         for stream in streams
@@ -297,39 +327,11 @@ def _rate(stream: av.video.stream.VideoStream) -> Fraction:
     return max(rate.limit_denominator(1001), Fraction(1, 1001))
 
 
-def _length(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
-    """Return the end of a stream; a file that declares none (a live recording) is read through, not decoded."""
-    declared = _header_length(container, stream)
-    return declared if declared is not None else _plausible(max(_packet_ends(container, stream), default=0.0))
-
-
-def _header_length(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
-    """Return the end of a stream in seconds from the start of the file, as the headers declare it."""
-    if stream.duration and stream.time_base:
-        end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        return _plausible(end - _start(container))
-    if tag := _CLOCK.match(stream.metadata.get("DURATION", "")):  # matroska
-        return _plausible(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
-    return _plausible(container.duration / 1_000_000) if container.duration else None
-
-
 def _plausible(seconds: float) -> float:
     """Return a length that a source can have. Raises ProbeError for one beyond ``MAX_SECONDS``."""
     if seconds > MAX_SECONDS:
         raise ProbeError(f"declares a length of {seconds:g} s, more than is rendered ({MAX_SECONDS} s)")
     return max(seconds, 0.0)
-
-
-def _packet_ends(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[float]:
-    for number, packet in enumerate(container.demux(stream)):
-        if number >= _MOST_PACKETS:
-            raise ProbeError("declares no length, and has too many packets to find it")
-        if packet.pts is not None and packet.time_base:
-            yield float((packet.pts + (packet.duration or 0)) * packet.time_base) - _start(container)
-
-
-def _start(container: av.container.InputContainer) -> float:
-    return (container.start_time or 0) / 1_000_000
 
 
 def _format_info(container: av.container.InputContainer) -> Format:
@@ -338,7 +340,7 @@ def _format_info(container: av.container.InputContainer) -> Format:
         num_program=0,
         format_name=container.format.name,
         format_long_name=container.format.long_name,
-        start_time=six(_start(container)),
+        start_time=six(lengths.start_of(container)),
         duration=six(container.duration / 1_000_000) if container.duration else None,
         bitrate=_kbps(container.bit_rate),
         size=container.size,

@@ -133,18 +133,17 @@ async def run(task: Run, on_progress: Callable[[float], None]) -> None:
         await listening
         _judge(await process.wait(), ended=ended, words=task.words)
     finally:
-        listening.cancel()
-        await _end(process)
+        await _end(process, listening)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, listening: asyncio.Task[None]) -> None:
     """Leave nothing running, whatever happened: what was not finished is thrown away, so it need not end politely."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+    listening.cancel()
+    await asyncio.wait([listening])
+    await process.communicate()  # to the end of its pipes: the loop may be closed next, and would leave them open
 
 
 async def _follow(

@@ -35,7 +35,7 @@ PATIENCE: Final = 1800.0
 RESERVE: Final = 64 << 20
 """Bytes of the disk that no render may take."""
 
-_READING_SECONDS: Final = 60.0
+_READING_SECONDS: Final = 30.0
 _READING_SPEED: Final = 10 << 20
 """Bytes a second at which a result is read at least: some containers count no frames, so every packet is looked at."""
 
@@ -183,7 +183,8 @@ async def _probe_all(sources: Mapping[str, Path], urls: Sequence[str], prober: P
 
     async def one(url: str) -> Probe:
         try:
-            return await asyncio.to_thread(prober.probe, sources[url])
+            path = sources[url]
+            return await asyncio.to_thread(prober.probe, path, timeout=_patience(path))
         except ProbeError as error:
             raise RenderFailed(INVALID_SOURCE, f"{url} {error}") from None
 
@@ -226,6 +227,15 @@ def _run(work: Work, composition: Composition, bench: Bench, texts: Mapping[int,
     return Run(confined, bench.folder, environment, composition.frames, work.bounds.patience, words)
 
 
+def _patience(path: Path, size: int | None = None) -> float:
+    """Return how many seconds looking at a file may take: some formats have to be read through."""
+    try:
+        size = path.stat().st_size if size is None else size
+    except OSError:  # the prober will say it better
+        size = 0
+    return _READING_SECONDS + size / _READING_SPEED
+
+
 def _finished(path: Path, composition: Composition, prober: Prober) -> tuple[tuple[str, ...], MediaInfo]:
     """Check the files against the plan, by their headers; return their names and what they are."""
     names = (*results.segments_of(path), path.name)
@@ -233,7 +243,7 @@ def _finished(path: Path, composition: Composition, prober: Prober) -> tuple[tup
         raise RenderFailed(INTERNAL, "FFmpeg left something else than files")
     size = sum((path.parent / name).stat().st_size for name in names)
     try:
-        info = prober.media_info(path, timeout=_READING_SECONDS + size / _READING_SPEED)
+        info = prober.media_info(path, timeout=_patience(path, size))
     except ProbeError as error:
         raise RenderFailed(INTERNAL, f"the rendered file {error}") from None
     video = info.stream.video if info.stream else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -256,6 +257,18 @@ def joined(*parts: Make) -> Make:
     return make
 
 
+def renumbered(content: bytes) -> bytes:
+    """Give the packets of a transport stream the numbers of one recording, so that none seems to be lost."""
+    stream = bytearray(content)
+    numbers: Counter[int] = Counter()
+    for at in range(0, len(stream), 188):
+        track = stream[at + 1] % 32 * 256 + stream[at + 2]
+        if stream[at + 3] & 0x10:
+            stream[at + 3] = stream[at + 3] & 0xF0 | numbers[track] % 16
+            numbers[track] += 1
+    return bytes(stream)
+
+
 def png(width: int, height: int) -> bytes:
     """Return a small file that claims to be a picture of some size."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -463,11 +476,12 @@ NEGATIVE: Final = "-output_ts_offset -0.2 -avoid_negative_ts disabled"
 EXACTLY: Final = "-muxdelay 0 -muxpreload 0 -mpegts_copyts 1"
 
 
-def shifted(seconds: int, options: str = "") -> Make:
+def shifted(seconds: int) -> Make:
     """Return what makes a film whose timestamps jump in the middle."""
-    return mute(rf"-bf 0 -bsf:v setts=ts=TS+if(gte(N\,10)\,{seconds}/TB\,0) {options}")
+    return mute(rf"-bf 0 -bsf:v setts=ts=TS+if(gte(N\,10)\,{seconds}/TB\,0)")
 
 
+TURNED_BACK: Final = joined(mute("-output_ts_offset 100", mark=None), mute("-output_ts_offset 50", mark=None))
 VARYING: Final = (
     *sources("mp4", SOUNDING, {"vfr-mp4": film("-fps_mode vfr", filters=UNEVEN)}),
     *sources("mkv", SOUNDING, {"vfr-mkv": film("-fps_mode vfr", filters=UNEVEN)}),
@@ -515,7 +529,7 @@ TIMES: Final = (
     Source("starts-at-10-h-mp4", "mp4", film("-output_ts_offset 36000"), BY_A_FRAME),
     Source("timestamps-wrap", "ts", film(f"-output_ts_offset 95443.3 {EXACTLY}"), BY_A_FRAME),
     Source("timestamps-jump", "ts", shifted(100), replace(SILENT, slack=1)),
-    Source("timestamps-go-back", "ts", shifted(-50, "-output_ts_offset 100"), replace(SILENT, slack=1)),
+    Source("timestamps-go-back", "ts", changed(TURNED_BACK, renumbered), lasting(1.6, None, slack=1)),
     Source("no-timestamps", "avi", mute("-bf 2", codec=MPEG4), SILENT),
     Source("claims-20-s-mkv", "mkv", claiming(mute(), rb"00:00:00\.8", b"00:00:20.8"), SILENT),
     Source("claims-20-s-flv", "flv", claiming(mute(), rb"(?s)(duration\0).{8}", struct.pack(">d", 20)), SILENT),

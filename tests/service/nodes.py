@@ -6,7 +6,6 @@ What each node must do stands in ``test_every_node``.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -464,7 +463,8 @@ def starts(made: Made) -> list[bool]:
         for name in names:
             if is_head(name):
                 continue
-            with av.open(BytesIO(head + content[name])) as container:
+            form = "mpegts" if name.endswith(".ts") else "mov"
+            with av.open(BytesIO(head + content[name]), "r", format=form) as container:
                 if container.streams.video:
                     found.append(next(packet for packet in container.demux(video=0) if packet.size).is_keyframe)
     return found
@@ -501,7 +501,7 @@ def whole(made: Made) -> list[Path]:
         return [made.path]
     content, parts = files(made), []
     for number, names in enumerate(listed(made)):
-        parts.append(made.path.parent / "joined" / str(number))
+        parts.append(made.path.parent / "joined" / f"{number}{Path(names[-1]).suffix}")
         parts[-1].parent.mkdir(exist_ok=True)
         parts[-1].write_bytes(b"".join(content[name] for name in names))
     return parts
@@ -509,16 +509,27 @@ def whole(made: Made) -> list[Path]:
 
 def moments(made: Made) -> tuple[float, float]:
     """The times at which the picture turns from red to blue and the sound begins."""
-    seen, heard_at = math.inf, math.inf
-    for part in whole(made):
-        with av.open(str(part)) as container:
-            for frame in container.decode():
-                if isinstance(frame, av.VideoFrame) and bytes(frame.planes[1])[:1] > b"\xa0":
-                    seen = min(seen, frame.time or 0.0)
-                if isinstance(frame, av.AudioFrame):
-                    samples = av.AudioResampler(format="flt", layout="mono").resample(frame)[0]
-                    values = memoryview(bytes(samples.planes[0])[: samples.samples * 4]).cast("f")
-                    first = next((number for number, value in enumerate(values) if abs(value) > LEVEL), None)
-                    if first is not None:
-                        heard_at = min(heard_at, (frame.time or 0.0) + first / frame.sample_rate)
-    return seen, heard_at
+    seen = [time for part in whole(made) for time in _blue(part)]
+    loud = [time for part in whole(made) for time in _loud(part)]
+    return min(seen), min(loud)
+
+
+def _blue(path: Path) -> Iterator[float]:
+    """The time of every blue frame."""
+    with av.open(str(path)) as container:
+        if container.streams.video:
+            for frame in container.decode(video=0):
+                if bytes(frame.planes[1])[0] > 160:
+                    yield frame.time or 0.0
+
+
+def _loud(path: Path) -> Iterator[float]:
+    """The time of the first loud sample of every piece of the sound."""
+    with av.open(str(path)) as container:
+        if container.streams.audio:
+            for frame in container.decode(audio=0):
+                piece = av.AudioResampler(format="flt", layout="mono").resample(frame)[0]
+                samples = memoryview(bytes(piece.planes[0])[: piece.samples * 4]).cast("f")
+                first = next((number for number, value in enumerate(samples) if abs(value) > LEVEL), None)
+                if first is not None:
+                    yield (frame.time or 0.0) + first / frame.sample_rate

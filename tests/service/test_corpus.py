@@ -179,6 +179,29 @@ def _check(stage: Stage, source: Source, names: list[str]) -> None:
             path.unlink()
 
 
+@pytest.mark.parametrize(("seconds", "frames"), [(None, None), (0.48, 12)])
+def test_still_pictures_alone_last_as_long_as_was_asked(
+    stage: Stage, seconds: float | None, frames: int | None
+) -> None:
+    still = Source(
+        "still-alone", "png", corpus.still(), corpus.STILL, interval={"duration": seconds} if seconds else {}
+    )
+    stage.supply("in/still.png", still)
+    asked = _operation(still, "in/still.png", OWN_SIZE)
+    alone = asked.video_synthesis.model_copy(update={"splice_info": asked.video_synthesis.splice_info[:1]})
+    (job,) = stage.render([asked.model_copy(update={"video_synthesis": alone})])
+    result = stage.bucket / f"out/{OWN_SIZE}.mp4"
+    try:
+        assert (job.state, job.code) == (("Success", "Success") if frames else ("Failed", "InvalidArgument")), (
+            job.message
+        )
+        assert frames is None or len(pictures(result)) == frames
+        assert result.exists() == (frames is not None)
+    finally:
+        (stage.bucket / "in/still.png").unlink()
+        result.unlink(missing_ok=True)
+
+
 # --- the job ---------------------------------------------------------------------------------------------------------
 
 

@@ -216,6 +216,7 @@ def endless(mark: Path) -> list[str]:
         ("echo frame=3; while :; do echo frame=3; sleep 0.05; done", "after frame 3 of 10"),
         ("sleep 1000", "after frame 0 of 10"),
         ("trap '' TERM; echo frame=1; sleep 1000", "after frame 1 of 10"),
+        ("echo frame=2; exec >&- 2>&-; sleep 1000", "after frame 2 of 10"),
     ],
 )
 def test_a_program_that_hangs_is_given_up_with_all_that_it_started(tmp_path: Path, text: str, message: str) -> None:

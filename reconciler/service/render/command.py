@@ -40,7 +40,8 @@ def argv(composition: Composition, *, ffmpeg: str, inputs: Sequence[Path], name:
     command += encoders.audio_options(audio) if composition.has_audio else ["-an"]
     command += ["-frames:v", str(composition.frames), "-fps_mode", "cfr", "-r", picture.rate_text(composition.fps)]
     command += [*_key_frames(composition), *encoders.video_options(video, threads, gop=_gop(composition))]
-    return [*command, *containers.container_options(composition.transcode, name)]
+    sourced = len(composition.files) > len(composition.music) + len(composition.marks)
+    return [*command, *containers.container_options(composition.transcode, name, sourced=sourced)]
 
 
 def graph(composition: Composition) -> list[str]:
@@ -135,7 +136,7 @@ def _input(file: File, path: Path, threads: int) -> list[str]:
         options += ["-enable_drefs", "0", "-use_absolute_path", "0"]
     if probe.video is not None:
         options += ["-c:v", probe.video.decoder] if probe.video.decoder else []
-        options += ["-max_pixels", str(MAX_PIXELS)]
+        options += ["-max_pixels", str(MAX_PIXELS), "-reinit_filter", "0"]  # a size that changes is scaled, no more
     if file.repeated:
         options += ["-stream_loop", "-1"]
     if file.start:

@@ -57,10 +57,13 @@ def segment_seconds(transcode: Transcode) -> float | None:
     return float(asked or _SEGMENT_SECONDS)
 
 
-def container_options(transcode: Transcode, name: str) -> list[str]:
-    """Return how everything is packed, and, last, the file to write; segments are called ``name-…``."""
+def container_options(transcode: Transcode, name: str, *, sourced: bool = True) -> list[str]:
+    """Return how everything is packed, and, last, the file to write; segments are called ``name-…``.
+
+    ``sourced`` tells whether FFmpeg's first file is a source, whose metadata may be kept.
+    """
     container = container_format(transcode)
-    options = [*_metadata(transcode), "-fflags", "+bitexact", *_tag(transcode, container)]
+    options = [*_metadata(transcode, sourced=sourced), "-fflags", "+bitexact", *_tag(transcode, container)]
     if container == "hls":
         options += _hls(transcode, name)
     elif container == "dash":
@@ -101,11 +104,12 @@ def _dash(transcode: Transcode, name: str) -> list[str]:
     ]
 
 
-def _metadata(transcode: Transcode) -> list[str]:
+def _metadata(transcode: Transcode, *, sourced: bool) -> list[str]:
     """Return which metadata is written: that of the first source, unless it is to be deleted, and the label."""
     config = transcode.trans_config
-    options = ["-map_metadata", "-1" if config is not None and config.delete_metadata else "0", "-map_chapters", "-1"]
-    if options[1] == "0":
+    kept = sourced and not (config is not None and config.delete_metadata)
+    options = ["-map_metadata", "0" if kept else "-1", "-map_chapters", "-1"]
+    if kept:
         options += [part for name in _OF_THE_FILE for part in ("-metadata", f"{name}=")]
     label = _label(transcode)
     return [*options, "-metadata", f"AIGC={_label_text(label)}"] if label else options

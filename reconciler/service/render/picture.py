@@ -23,6 +23,10 @@ OVERLAY_FORMATS: Final = {
     "yuv444p10le": "yuv444p10",
 }
 _HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
+_WIDE: Final = frozenset({"bt2020", "smpte432"})
+"""Primaries whose colours look dull when they are taken for those of BT.709."""
+
+_STRONG: Final = 16
 _WHITE: Final = 203
 """Candela per square metre of white in HDR that becomes the white of SDR (ITU-R BT.2408)."""
 
@@ -190,19 +194,32 @@ def _scaled(layer: Layer, tap: str, number: int, samples: str, span: Span) -> st
 
 def _sized(track: VideoTrack, rect: Rect) -> list[str]:
     """Return the filters that scale a picture and give it the colours of BT.709."""
-    size = f"scale={rect.width}:{rect.height}:{SCALER}"
+    size = f"scale={rect.width}:{rect.height}:{_scaler(track, rect)}"
     if track.rgb:
         return [f"{size}:out_color_matrix=bt709:out_range=tv"]
-    if not is_hdr(track):
+    if not is_hdr(track) and track.primaries not in _WIDE:
         return [f"{size}:in_color_matrix={matrix_of(track)}:out_color_matrix=bt709:out_range=tv"]
+    primaries = track.primaries if track.primaries in _WIDE else "bt2020"
+    # One matrix through the scaler, so that what comes out still means what zscale is told.
+    matrix = track.matrix or "bt2020nc"
+    scaled = [f"{size}:in_color_matrix={matrix}:out_color_matrix={matrix}:out_range=tv", "format=yuv444p10le"]
+    meaning = f"rin=tv:min={matrix}:pin={primaries}"
+    if not is_hdr(track):
+        return [*scaled, f"zscale={meaning}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv"]
     return [
-        f"{size},format=yuv444p10le",
-        f"zscale=min={track.matrix or 'bt2020nc'}:tin={track.transfer}:pin=bt2020:t=linear:npl={_WHITE}",
+        *scaled,
+        f"zscale={meaning}:tin={track.transfer}:t=linear:npl={_WHITE}",
         "format=gbrpf32le",
         "zscale=p=bt709",
         "tonemap=mobius:param=0.7:desat=2:peak=5",
         "zscale=t=bt709:m=bt709:r=tv",
     ]
+
+
+def _scaler(track: VideoTrack, rect: Rect) -> str:
+    """Return how a picture is scaled: a strong reduction averages, for which bicubic would need too many points."""
+    strong = track.width > _STRONG * rect.width or track.height > _STRONG * rect.height
+    return SCALER.replace("bicubic", "area") if strong else SCALER
 
 
 def _base(layers: Sequence[Layer], canvas: Rect, samples: str, span: Span) -> str:

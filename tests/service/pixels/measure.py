@@ -205,7 +205,7 @@ def _frame(frame: av.VideoFrame) -> Frame:
     depth = frame.format.components[0].bits
     for plane in frame.planes[:3]:
         kind = np.dtype(np.uint8 if depth == 8 else "<u2")
-        rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
+        rows = np.frombuffer(bytes(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
         values = rows[:, : plane.width].astype(np.float64) / 2 ** (depth - 8)
         across, down = -(-frame.width // plane.width), -(-frame.height // plane.height)
         planes.append(values.repeat(across, axis=1).repeat(down, axis=0)[: frame.height, : frame.width])
@@ -220,7 +220,7 @@ def heard(path: Path, track: int = 0) -> Sound:
         pieces = []
         for frame in container.decode(audio=track):
             samples = frame.to_ndarray()
-            whole = np.iinfo(samples.dtype).max + 1 if samples.dtype.kind == "i" else 1
+            whole = 2 ** (8 * samples.dtype.itemsize - 1) if samples.dtype.kind == "i" else 1
             channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
             pieces.append((round(float(frame.time or 0) * rate), channels.T.astype(np.float64) / whole))
     length = max(start + len(piece) for start, piece in pieces)
@@ -243,12 +243,17 @@ def assert_shows(frame: Frame, wanted: Array, *, levels: int = LEVELS, margin: i
 
 def _even(picture: Array, reach: int) -> NDArray[np.bool_]:
     """Tell which pixels have the colour of all pixels up to ``reach`` away."""
-    highest = lowest = picture
+    edge = np.zeros(picture.shape[:2], dtype=bool)
+    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        changes = (picture[before] != picture[after]).any(axis=2)
+        edge[before] |= changes
+        edge[after] |= changes
+    if not reach:
+        return np.ones_like(edge)
     for axis in (0, 1):
-        ring = [(reach, reach) if side == axis else (0, 0) for side in range(3)]
-        highest = sliding_window_view(np.pad(highest, ring, "edge"), 2 * reach + 1, axis).max(axis=-1)
-        lowest = sliding_window_view(np.pad(lowest, ring, "edge"), 2 * reach + 1, axis).min(axis=-1)
-    return np.asarray((highest == lowest).all(axis=2))
+        ring = [(reach - 1, reach - 1) if side == axis else (0, 0) for side in (0, 1)]
+        edge = sliding_window_view(np.pad(edge, ring), 2 * reach - 1, axis).any(axis=-1)
+    return ~edge
 
 
 # Sources.
@@ -297,9 +302,10 @@ class Stage:
         tags += [f"range={'pc' if full else 'tv'}"] if full is not None else []
         chain = ",".join(["setparams=" + ":".join(tags), filters] if tags else [filters])
         raw = _halved(yuv, depth)
+        encoder = _ODD if width % 2 or height % 2 else _EVEN
         inputs = ["-f", "rawvideo", "-pix_fmt", "yuv420p" if depth == 8 else f"yuv420p{depth}le"]
         inputs += ["-s", f"{width}x{height}", "-r", rate]
-        return self._made([raw], [inputs], sounds, hertz, suffix, ["-vf", chain, *_LOSSLESS, *options])
+        return self._made([raw], [inputs], sounds, hertz, suffix, ["-vf", chain, *encoder, *options])
 
     def flat(self, colour: Colour, width: int = 128, height: int = 96, *, frames: int = 5, **more: Any) -> Path:
         """One colour for some frames, 25 a second."""
@@ -379,7 +385,8 @@ class Stage:
         return Result(target)
 
 
-_LOSSLESS: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+_EVEN: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+_ODD: Final = ("-c:v", "ffv1")  # H.264 of 4:2:0 has no odd sizes
 
 
 def _halved(yuv: Array, depth: int) -> bytes:

@@ -7,6 +7,7 @@ name; what lies between must give the same RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import av
@@ -153,7 +154,7 @@ def wide(stage: Stage, signals: Sequence[Sequence[float]], transfer: str) -> lis
 
 def assert_grey_and_rising(found: Sequence[Colour]) -> None:
     assert all(max(colour) - min(colour) <= TOLERANCE for colour in found), found
-    assert all(later[1] >= earlier[1] for earlier, later in zip(found, found[1:], strict=False)), found
+    assert all(later[1] >= earlier[1] for earlier, later in pairwise(found)), found
 
 
 def test_pq_becomes_sdr_with_203_nits_as_white(stage: Stage) -> None:

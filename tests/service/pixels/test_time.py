@@ -55,7 +55,8 @@ def alike(found: Sequence[Colour], wanted: Sequence[Colour]) -> bool:
 def test_the_output_is_as_long_as_its_longest_source(stage: Stage) -> None:
     films = [stage.flat(RED, frames=5), stage.flat(BLUE, frames=20), stage.flat(GREEN, frames=12)]
     result = stage.compose(*[(film, {"x": 64 * number}) for number, film in enumerate(films)])
-    assert (len(result.frames), result.rate) == (20, 25)
+    assert len(result.frames) == 20
+    assert result.rate == 25
     assert [frame.time for frame in result.frames] == pytest.approx([n / 25 for n in range(20)], abs=1e-4)
 
 
@@ -87,7 +88,7 @@ def test_a_held_picture_is_the_last_one_to_the_frame(stage: Stage) -> None:
 )
 def test_kept_sound_counts(stage: Stage, sound: float, keep: bool, audio: dict[str, Any] | None, frames: int) -> None:
     film = stage.film(shots(RED, WHITE), tone(440, sound))
-    result = stage.compose(film, keep=keep, **({"audio": audio} if audio else {}))
+    result = stage.compose(film, keep=keep, audio=audio)
     assert len(result.frames) == frames
     assert alike(colours(result, [0.1, 0.3, frames / 25 - 0.01]), [RED, WHITE, WHITE])
 
@@ -109,7 +110,8 @@ def test_music_does_not_prolong_the_output(stage: Stage) -> None:
 
 def test_a_still_picture_is_shown_from_first_to_last(stage: Stage) -> None:
     result = stage.compose((stage.picture(flat(ORANGE)), {"x": 128}), stage.film(shots(RED, BLUE)))
-    assert (len(result.frames), result.rate) == (10, 25)
+    assert len(result.frames) == 10
+    assert result.rate == 25
     assert alike(colours(result, [0, 0.2, 0.39], x=200), [ORANGE] * 3)
 
 
@@ -133,7 +135,7 @@ def test_frame_rate(stage: Stage, rates: list[str], fps: float | None, wanted: F
     """Two seconds of each source; whatever the rate, a time shows what the source shows then."""
     sources = []
     for number, rate in enumerate(rates):
-        half = round(Fraction(rate))or 1
+        half = round(Fraction(rate)) or 1
         frames = [flat(RED, 64, 48)] * half + [flat(BLUE, 64, 48)] * half if half > 1 else shots(RED, BLUE, frames=1)
         sources.append((stage.film(frames, rate=rate), {"x": 64 * number}))
     result = stage.compose(*sources, video={"fps": fps} if fps else {})
@@ -150,8 +152,19 @@ def test_stills_have_no_frame_rate(stage: Stage) -> None:
     beside = stage.compose((still, {"x": 128}), stage.film(shots(RED, frames=5), rate="10"))
     assert beside.rate == 10
     alone = stage.compose(still, time_interval={"duration": 0.4})
-    assert (alone.rate, len(alone.frames)) == (25, 10)
+    assert alone.rate == 25
+    assert len(alone.frames) == 10
     assert_shows(alone.frames[-1], painted(CANVAS, (flat(ORANGE), 0, 0)))
+
+
+@pytest.mark.parametrize("rate", ["2", "5", "10", "12", "15", "60"])
+def test_a_still_picture_beside_a_film_of_any_rate(stage: Stage, rate: str) -> None:
+    still, film = stage.picture(flat(ORANGE)), stage.film(shots(RED, frames=3), rate=rate)
+    result = stage.compose(film, (still, {"x": 128, "y": 20}), (still, {"x": 60, "y": 40}))
+    assert len(result.frames) == 3
+    assert result.rate == int(rate)
+    for frame in result.frames:
+        assert_shows(frame, painted(CANVAS, (flat(RED), 0, 0), (flat(ORANGE), 128, 20), (flat(ORANGE), 60, 40)))
 
 
 def test_each_frame_is_shown_once_when_the_rate_is_the_sources(stage: Stage) -> None:
@@ -164,7 +177,11 @@ def test_each_frame_is_shown_once_when_the_rate_is_the_sources(stage: Stage) -> 
 def test_an_uneven_source_keeps_its_times(stage: Stage) -> None:
     """Colours change at 0, 0.1, 0.5 and 0.6 s in the file itself."""
     times = "if(eq(N\\,0)\\,0\\,if(eq(N\\,1)\\,0.1\\,if(eq(N\\,2)\\,0.5\\,0.6)))"
-    film = stage.film(shots(RED, GREEN, BLUE, WHITE, frames=1), filters=f"settb=1/1000,setpts={times}/TB", options=["-fps_mode", "vfr", "-enc_time_base", "1:1000"])
+    film = stage.film(
+        shots(RED, GREEN, BLUE, WHITE, frames=1),
+        filters=f"settb=1/1000,setpts={times}/TB",
+        options=["-fps_mode", "vfr", "-enc_time_base", "1:1000"],
+    )
     result = stage.compose(film, stage.flat(ORANGE, 64, 48, frames=20), video={"fps": 50})
     moments = [0.02, 0.08, 0.13, 0.3, 0.47, 0.53, 0.57, 0.63, 0.78]
     wanted = [RED, RED, GREEN, GREEN, GREEN, BLUE, BLUE, WHITE, WHITE]
@@ -267,6 +284,18 @@ def test_a_flash_and_its_beep_stay_together(stage: Stage, suffix: str, fps: int 
     heard = np.flatnonzero(np.abs(result.sound.samples[:, 0]) > 0.15)[0] / result.sound.rate
     assert flash == pytest.approx(0.6, abs=0.021)
     assert heard == pytest.approx(0.6, abs=0.006)
+
+
+@pytest.mark.parametrize("start", [0.2, 0.31, 0.33, 0.5])
+def test_a_flash_and_its_beep_stay_together_in_what_is_kept(stage: Stage, start: float) -> None:
+    """The cut may fall between two frames, also of another rate; then both move together."""
+    frames = shots((0, 0, 0), frames=15) + shots(WHITE, frames=3) + shots((0, 0, 0), frames=12)
+    beep = np.concatenate([silence(0.6), tone(1000, 0.12, 0.5), silence(0.48)])
+    result = stage.compose(stage.film(frames, beep), keep=True, audio=AUDIO, time_interval={"start": start})
+    flash = next(frame.time for frame in result.frames if frame.at(60, 50)[1] > 128)
+    heard = np.flatnonzero(np.abs(result.sound.samples[:, 0]) > 0.15)[0] / result.sound.rate
+    assert flash == pytest.approx(0.6 - start, abs=0.041)
+    assert heard == pytest.approx(flash, abs=0.021)
 
 
 def test_sound_that_begins_later_than_its_picture_stays_late(stage: Stage) -> None:

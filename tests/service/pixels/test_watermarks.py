@@ -40,7 +40,7 @@ WHOLE: Final = {"width": CANVAS[0], "height": CANVAS[1]}
 
 def image(picture: Path, *, mode: str = "Original", opacity: int = 100, **nodes: Any) -> dict[str, Any]:
     """A picture mark in the upper left corner; ``nodes`` are those of Watermark, or of Image where it has them."""
-    own = {key: nodes.pop(key) for key in ("width", "height", "background") if key in nodes}
+    own: dict[str, Any] = {key: nodes.pop(key) for key in ("width", "height", "background") if key in nodes}
     inner = {"url": picture.name, "mode": mode, "transparency": opacity, **own}
     return {"type": "Image", "pos": "TopLeft", "loc_mode": "Absolute", "dx": 0, "dy": 0, "image": inner, **nodes}
 
@@ -85,9 +85,7 @@ POSITIONS: Final = ("TopLeft", "Top", "TopRight", "Left", "Center", "Right", "Bo
         pytest.param("Absolute", (0, 0), (0, 0), id="no offset"),
     ],
 )
-def test_positions(
-    stage: Stage, pos: str, loc_mode: str, offset: tuple[float, float], pixels: tuple[int, int]
-) -> None:
+def test_positions(stage: Stage, pos: str, loc_mode: str, offset: tuple[float, float], pixels: tuple[int, int]) -> None:
     mark = image(stage.picture(quarters(*MARK)), pos=pos, loc_mode=loc_mode, dx=offset[0], dy=offset[1])
     result = stage.compose(ground(stage, 1), marks=[mark])
     assert_shows(result.frames[0], over((quarters(*MARK), *place(pos, *pixels))))
@@ -181,15 +179,12 @@ def visible(result: Result, x: int = 40, y: int = 30) -> list[bool]:
     ],
 )
 @pytest.mark.parametrize("kind", ["Image", "Text"])
-def test_times(stage: Stage, nodes: dict[str, float], frames: range, kind: str) -> None:
+def test_times(stage: Stage, nodes: dict[str, Any], frames: range, kind: str) -> None:
     """Frame n of 25 a second is at n/25 s."""
     picture = image(stage.picture(flat(ORANGE, *MARK)), dx=25, dy=20, **nodes)
     text = letters("*" * 30, size=100, **nodes)
     result = stage.compose(ground(stage, 20), marks=[picture if kind == "Image" else text])
-    if kind == "Image":
-        seen = visible(result)
-    else:
-        seen = [bool(frame.rgb[..., 0].max() > 120) for frame in result.frames]
+    seen = visible(result) if kind == "Image" else [bool(f.rgb[..., 0].max() > 120) for f in result.frames]
     assert seen == [number in frames for number in range(20)]
 
 
@@ -219,7 +214,7 @@ def test_marks_are_drawn_in_order_on_top_of_everything(stage: Stage) -> None:
 
 def test_pictures_and_texts_keep_their_order(stage: Stage) -> None:
     plate = image(stage.picture(flat(RED, 200, 100)))
-    text = letters("HHHHH", size=60)
+    text = letters("HHH", size=60)
     above = stage.compose(ground(stage, 1), marks=[plate, text]).frames[0]
     below = stage.compose(ground(stage, 1), marks=[text, plate]).frames[0]
     assert_shows(below, over((flat(RED, 200, 100), 0, 0)))
@@ -368,7 +363,7 @@ def test_a_text_slides_too(stage: Stage) -> None:
 
 
 def test_slide_mode_default_is_no_movement(stage: Stage) -> None:
-    still = {"slide_config": {"slide_mode": "Default", "x_slide_speed": 10, "y_slide_speed": 10}}
+    still: dict[str, Any] = {"slide_config": {"slide_mode": "Default", "x_slide_speed": 10, "y_slide_speed": 10}}
     mark = image(stage.picture(flat(RED, *MARK)), **still)
     result = stage.compose(ground(stage, 10, rate="5"), marks=[mark])
     assert {corner(result, seconds) for seconds in (0, 0.6, 1.8)} == {(0, 0)}
@@ -386,11 +381,11 @@ def test_kinds_of_pictures(stage: Stage, suffix: str) -> None:
     assert_shows(result.frames[0], over((flat((200, 60, 40), *MARK), 30, 20)))
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "png"])
 def test_only_the_first_picture_of_an_animation_is_seen(stage: Stage, suffix: str) -> None:
     path = stage.folder / f"moving.{suffix}"
     first, *others = [Image.new("RGB", MARK, colour) for colour in (RED, GREEN, WHITE)]
-    first.save(path, save_all=True, append_images=others, duration=40, loop=0, **({"lossless": True} if suffix == "webp" else {}))
+    first.save(path, save_all=True, append_images=others, duration=40, loop=0)
     result = stage.compose(ground(stage, 10), marks=[image(path, dx=30, dy=20)])
     assert len(result.frames) == 10
     for frame in result.frames:
@@ -417,6 +412,20 @@ def ink(result: Result, number: int = -1) -> tuple[Array, int, int]:
     return luma[top : rows.max() + 1, left : columns.max() + 1], int(left), int(top)
 
 
+FACES: Final = ("LiberationSans-Regular.ttf", "LiberationSans-Bold.ttf", "ArchivoBlack-Regular.ttf", "gbsn00lp.ttf")
+
+
+def alike(found: Array, wanted: Array) -> float:
+    """Correlation of two drawings that may be shifted by a pixel; the smaller one is filled up with nothing."""
+    height, width = np.maximum(found.shape, wanted.shape) + 2
+
+    def laid(ink: Array, x: int, y: int) -> Array:
+        return np.pad(ink, ((y, height - ink.shape[0] - y), (x, width - ink.shape[1] - x))).ravel()
+
+    middle = laid(found, 1, 1)
+    return max(float(np.corrcoef(middle, laid(wanted, x, y))[0, 1]) for x in range(3) for y in range(3))
+
+
 def dark(stage: Stage, frames: int = 1) -> tuple[Path, dict[str, int]]:
     return stage.flat(BLACK, 64, 48, frames=frames), WHOLE
 
@@ -426,17 +435,9 @@ def test_a_text_is_drawn_with_its_font_at_its_size(stage: Stage, text: str, size
     wanted = drawn(text, size)
     found, _, _ = ink(stage.compose(dark(stage), marks=[letters(text, size=size, dx=10, dy=10)]))
     assert found.shape == pytest.approx(wanted.shape, abs=1)
-    height, width = (min(a, b) for a, b in zip(found.shape, wanted.shape, strict=True))
-    best = max(
-        np.corrcoef(found[a : height - 1 + a, b : width - 1 + b].ravel(), wanted[c : height - 1 + c, d : width - 1 + d].ravel())[0, 1]
-        for a in (0, found.shape[0] - height + 1)
-        for b in (0, found.shape[1] - width + 1)
-        for c in (0, wanted.shape[0] - height + 1)
-        for d in (0, wanted.shape[1] - width + 1)
-        if found[a : height - 1 + a, b : width - 1 + b].shape == (height - 1, width - 1)
-        if wanted[c : height - 1 + c, d : width - 1 + d].shape == (height - 1, width - 1)
-    )
-    assert best > 0.95
+    likenesses = [alike(found, drawn(text, size, file)) for file in FACES]
+    assert likenesses[0] > 0.8
+    assert likenesses[0] > max(likenesses[1:])
 
 
 def test_a_chinese_text_is_drawn(stage: Stage) -> None:
@@ -470,7 +471,9 @@ def test_a_text_lies_at_its_anchor(stage: Stage, pos: str) -> None:
     result = stage.compose(dark(stage), marks=[letters("HxH", size=40, pos=pos, dx=30, dy=20)])
     found, left, top = ink(result)
     right, bottom = CANVAS[0] - left - found.shape[1], CANVAS[1] - top - found.shape[0]
-    across = {"Left": left - 30, "Right": right - 30}.get(pos.removeprefix("Top").removeprefix("Bottom"), (left - right) / 2)
+    across = {"Left": left - 30, "Right": right - 30}.get(
+        pos.removeprefix("Top").removeprefix("Bottom"), (left - right) / 2
+    )
     down = top - 20 if "Top" in pos else bottom - 20 if "Bottom" in pos else (top - bottom) / 2
     assert abs(across) <= 5
     assert -1 <= down <= 15 if "Top" in pos or "Bottom" in pos else abs(down) <= 6
@@ -490,7 +493,7 @@ def test_a_text_at_percent(stage: Stage) -> None:
     [
         pytest.param("mp4", {"codec": "H.264"}, id="H.264"),
         pytest.param("mp4", {"codec": "H.265"}, id="H.265"),
-        pytest.param("webm", {"codec": "VP8"}, id="VP8"),
+        pytest.param("webm", {"codec": "VP8", "crf": 4}, id="VP8"),
         pytest.param("webm", {"codec": "VP9"}, id="VP9"),
         pytest.param("mp4", {"codec": "AV1"}, id="AV1"),
     ],
@@ -501,8 +504,16 @@ def test_every_codec_shows_the_same(stage: Stage, container: str, video: Mapping
         image(stage.picture(quarters(64, 48)), pos="BottomRight", dx=20, dy=10),
         image(stage.picture(flat(MAGENTA, 64, 48)), opacity=50, dx=150, dy=20),
     ]
-    result = stage.compose(ground(stage, 3), (stage.flat(WHITE), {"x": 20, "y": 20}), marks=marks, container=container, video=video)
+    result = stage.compose(
+        ground(stage, 3), (stage.flat(WHITE), {"x": 20, "y": 20}), marks=marks, container=container, video=video
+    )
     half = (flat(MAGENTA, 64, 48) + flat(BLUE, 64, 48)) / 2
     wanted = over((flat(WHITE), 20, 20), (quarters(64, 48), 172, 134), (half, 150, 20))
     wanted[20:68, 150:148] = WHITE
     assert_shows(result.frames[1], wanted, margin=3, levels=8)
+
+
+def test_vp8_takes_the_finest_crf_too(stage: Stage) -> None:
+    """The documents allow above 0 to 51 for every codec."""
+    result = stage.compose((stage.flat(WHITE), {"x": 20, "y": 20}), container="webm", video={"codec": "VP8", "crf": 1})
+    assert_shows(result.frames[1], painted(CANVAS, (flat(WHITE), 20, 20)), margin=3, levels=8)

@@ -104,6 +104,16 @@ def test_a_path_is_told_as_a_file_whatever_it_looks_like() -> None:
     assert option(arguments, "-filter_complex_threads") == option(arguments, "-threads") == "1"
 
 
+def test_only_the_metadata_of_a_source_is_kept_not_that_of_music_or_a_mark() -> None:
+    outside = ("a.mp4", {"x": 256})
+    assert option(command(job(outside), source()), "-map_metadata") == "-1"
+    logo = {"type": "Image", "image": {"url": "l.png"}}
+    added = marked(job(outside, keep=True, audio={}, audio_mix={"audio_source": "m.mp3"}), logo)
+    assert option(command(added, source(), song(), still()), "-map_metadata") == "-1"
+    assert option(command(added, source(sound=2), song(), still()), "-map_metadata") == "0"
+    assert option(command(job(outside, "b.mp4"), source(), source()), "-map_metadata") == "0"
+
+
 # --- what follows the composition ------------------------------------------------------------------------------------
 
 
