@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,22 +35,12 @@ def main(*, quick: bool = False) -> None:
         in_pairs = [by_hand(FILL, pair, path) for pair, path in zip(pairs, made, strict=True)]
         encoded = [encode(frames[number % RAW], path) for number, path in enumerate(made)]
         ways = [
-            Way("reconciler, all submitted at once", lambda: _served(yard, pairs)),
+            Way("reconciler, all submitted at once", lambda: yard.serve_all(FILL, pairs)),
             Way("a shell loop of FFmpeg by hand", _loop(yard.root / "loop.sh", looped)),
             Way(f"xargs -P 2, {THREADS} threads each", _two_at_a_time(yard.root / "by-hand.txt", in_pairs)),
             Way("encoding alone, two at a time: the limit", _two_at_a_time(yard.root / "raw.txt", encoded)),
         ]
         _tabulate(f"{jobs} jobs of {seconds} s", ways, alternate(ways, runs), jobs)
-
-
-def _served(yard: Yard, pairs: Sequence[tuple[Path, Path]]) -> Run:
-    """Submit a job for every pair, and wait for the last one."""
-    shutil.rmtree(yard.bucket / "out", ignore_errors=True)
-    jobs = []
-    for number, pair in enumerate(pairs):
-        key = f"out/{number}.mp4"
-        jobs.append((FILL.operation(yard.keys(pair), key), yard.bucket / key))
-    return yard.serve_all(jobs)
 
 
 def _loop(script: Path, commands: Commands) -> Callable[[], Run]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +97,19 @@ class Way:
     most: int = sys.maxsize
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU seconds until now: those of this process and of what it waited for, and of each process that still is."""
+
+    ended: float
+    running: Mapping[int, float]
+
+    def since(self, before: Spent) -> float:
+        """Return what was spent since then; one that was ending then, and whose seconds are gone, is left out."""
+        running = sum(seconds - before.running.get(pid, 0.0) for pid, seconds in self.running.items())
+        return self.ended - before.ended + running
+
+
 class Meter:
     """Measures a block: wall seconds, CPU seconds and peak memory of every process below this one.
 
@@ -110,13 +123,14 @@ class Meter:
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._peak = 0.0
-        self._spent = 0.0
+        self._own = 0.0
+        self._before = Spent(0.0, {})
         self._cpu = 0.0
         self._wall = 0.0
 
     def __enter__(self) -> Self:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._cpu, self._wall = spent_by_tree(), time.perf_counter()
+        self._before, self._wall = spent(), time.perf_counter()
         self._watch.start()
         return self
 
@@ -126,7 +140,7 @@ class Meter:
         self._wall = time.perf_counter() - self._wall
         self._over.set()
         self._watch.join()
-        self._cpu = spent_by_tree() - self._cpu - self._spent
+        self._cpu = spent().since(self._before) - self._own
 
     @property
     def run(self) -> Run:
@@ -137,7 +151,7 @@ class Meter:
         own = [os.getpid()] if self._inside else []
         while not self._over.wait(LOOK_SECONDS):
             self._peak = max(self._peak, sum(map(_resident, (*own, *descendants()))))
-            self._spent = time.thread_time()
+            self._own = time.thread_time()
 
 
 def of_command(command: Sequence[str], folder: Path | None = None) -> Run:
@@ -178,11 +192,12 @@ def tabulate(title: str, ways: Sequence[Way], results: Sequence[Sequence[Run]], 
         print(f"| {way.name} | {each.wall:.2f} | {each.cpu:.2f} | {each.mib:.0f} | {ratios} |", flush=True)
 
 
-def spent_by_tree() -> float:
-    """Return the CPU seconds of this process and of all that it started, whether they have ended or not."""
-    ended = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    running = sum(sum(map(int, fields[11:15])) for pid in descendants() if (fields := _stat(pid)))
-    return sum(usage.ru_utime + usage.ru_stime for usage in ended) + running / TICKS
+def spent() -> Spent:
+    """Return the CPU seconds of this process and of all that it started."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    stats = ((pid, _stat(pid)) for pid in descendants())
+    running = {pid: sum(map(int, fields[11:15])) / TICKS for pid, fields in stats if fields}
+    return Spent(sum(usage.ru_utime + usage.ru_stime for usage in usages), running)
 
 
 def descendants() -> list[int]:

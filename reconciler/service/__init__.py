@@ -30,6 +30,7 @@ from reconciler.service.carriers import Carriers, Ways
 from reconciler.service.database import Database
 from reconciler.service.deliveries import Deliveries, Outbox
 from reconciler.service.farm import Crew, Farm
+from reconciler.service.ffmpeg import locate
 from reconciler.service.gate import Calls, bound, reading_only
 from reconciler.service.index import ObjectIndex
 from reconciler.service.jobs import JobCalls
@@ -130,6 +131,8 @@ class Service:
     async def _own(self, stack: AsyncExitStack) -> None:
         """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
         how = How(render_threads(), bounds(self._environ))
+        if self._render is None and self._crew is None:
+            locate(self._environ)  # without FFmpeg nothing is begun, and nothing made
         self._folder.mkdir(parents=True, exist_ok=True)
         _take_guard(self._folder, stack)
         (self.root / "buckets" / self._bucket).mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,9 @@ def _go_to_the_tail(container: av.container.InputContainer, *, clocked: bool) ->
         container.seek(tail)
 
 
-def _packets(container: av.container.InputContainer, streams: list[av.stream.Stream]) -> Iterator[av.packet.Packet[Any]]:
+def _packets(
+    container: av.container.InputContainer, streams: list[av.stream.Stream]
+) -> Iterator[av.packet.Packet[Any]]:
     for number, packet in enumerate(container.demux(*streams)):
         if number >= _MOST_PACKETS:
             raise TooManyPacketsError

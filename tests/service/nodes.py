@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
+from av.container import InputContainer
 from lxml import etree
 
 from reconciler.api.media import AudioStream, VideoStream
@@ -220,6 +221,12 @@ class Studio:
 Measure = Callable[[Made], Any]
 
 
+def opened(made: Made) -> InputContainer:
+    """The file of a render that did not fail."""
+    assert made.told is not None, made.failure
+    return av.open(str(made.path))
+
+
 # What is told.
 
 
@@ -300,7 +307,7 @@ def marked(made: Made) -> list[int]:
 
 def grain(made: Made) -> float:
     """How much the luma differs from its average, in the first frames: what is left of a film's noise."""
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         frames = [_luma(frame) for frame, _ in zip(container.decode(video=0), range(5), strict=False)]
     return sum(abs(a - b) for one in frames for a, b in zip(one, _plain(one), strict=True)) / sum(map(len, frames))
 
@@ -317,7 +324,7 @@ def _luma(frame: av.VideoFrame) -> bytes:
 
 def matrix(made: Made) -> tuple[str, bool]:
     """The matrix that the samples are tagged with, and whether red is red when they are read with it."""
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         frame = next(container.decode(video=0))
         rgb = frame.reformat(format="rgb24", dst_colorspace="ITU709")
         red, green, blue = bytes(rgb.planes[0])[30 * rgb.planes[0].line_size + 90 :][:3]
@@ -326,13 +333,13 @@ def matrix(made: Made) -> tuple[str, bool]:
 
 def fields(made: Made) -> tuple[str | None, list[bool]]:
     """The order of the fields, and which frames are coded in fields."""
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         return made.video.field_order, [frame.interlaced_frame for frame in container.decode(video=0)]
 
 
 def title(made: Made) -> str | None:
     """The title in the file's metadata."""
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         return container.metadata.get("title")
 
 
@@ -340,7 +347,7 @@ def label(name: str) -> Measure:
     """One entry of the label of generated content."""
 
     def found(made: Made) -> str | None:
-        with av.open(str(made.path)) as container:
+        with opened(made) as container:
             text = container.metadata.get("AIGC")
         entry: str | None = json.loads(text).get(name) if text else None
         return entry
@@ -353,8 +360,7 @@ def label(name: str) -> Measure:
 
 def packets(made: Made, kind: str = "video") -> list[tuple[float, int, bool]]:
     """Time, bytes and whether it is a key frame, of every packet, in the order of time."""
-    assert made.told is not None, made.failure
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         stream = next(stream for stream in container.streams if stream.type == kind)
         found = [
             (float((packet.pts or 0) * stream.time_base), packet.size, packet.is_keyframe)
@@ -409,7 +415,7 @@ def faintly(made: Made) -> list[int]:
 def tracks(made: Made) -> list[list[int]]:
     """Which tones each sound track has."""
     found = []
-    with av.open(str(made.path)) as container:
+    with opened(made) as container:
         number_of_tracks = len(container.streams.audio)
     for number in range(number_of_tracks):
         alone = made.path.with_name(f"track-{number}.wav")
@@ -484,7 +490,7 @@ def decoded(made: Made) -> Decoded:
     assert made.told is not None, made.failure
     found = Decoded([], [], [])
     for part in whole(made):
-        with av.open(str(part)) as container:
+        with av.open(str(part), format="mpegts" if part.suffix == ".ts" else None) as container:  # too short to guess
             has_picture, has_sound = bool(container.streams.video), bool(container.streams.audio)
         if has_picture:
             found.frames.extend(pictures(part))

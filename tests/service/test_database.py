@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import ReconcilerError
 from reconciler.service.database import SCHEMA_VERSION, Database
 
-OLD_SCHEMA = Path(__file__).with_name("schema_1.sql")
+OLD_SCHEMAS = {version: Path(__file__).with_name(f"schema_{version}.sql") for version in range(1, SCHEMA_VERSION)}
 
 
 def versioned(path: Path, version: int) -> Path:
@@ -134,6 +134,20 @@ def test_on_a_read_only_disk_it_is_read_without_files_beside_it(
     database.close()
 
 
+def test_results_are_those_of_a_job_that_succeeded() -> None:
+    database = Database.in_memory()
+    queue, job = "p" + "0" * 32, "j" + "0" * 32
+    database.rows("INSERT INTO queue (id, bucket, created_at, updated_at) VALUES (:id, 'b-1', 1, 2)", {"id": queue})
+    columns = "(id, bucket, queue, tag, request, created_at)"
+    database.rows(
+        f"INSERT INTO job {columns} VALUES (:id, 'b-1', :queue, 'V', '<Request/>', 7)", {"id": job, "queue": queue}
+    )
+    for column in ("engine", "notes"):
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
+            database.rows(f"UPDATE job SET {column} = 'x'")
+    database.close()
+
+
 # Databases of older versions.
 
 
@@ -148,15 +162,19 @@ def columns(database: Database) -> dict[str, list[str]]:
     return {name: [row["name"] for row in database.rows(f"PRAGMA table_info({name})")] for name in names}
 
 
+_QUEUE = {1: "(id, bucket) VALUES (?, 'b-1')", 2: "(id, bucket, created_at, updated_at) VALUES (?, 'b-1', 1, 2)"}
+
+
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
 @pytest.mark.parametrize("opened", [Database.create, Database.existing])
-def test_a_database_of_version_1_becomes_one_of_today(
-    tmp_path: Path, opened: Callable[[Path], Database | None]
+def test_a_database_of_an_older_version_becomes_one_of_today(
+    tmp_path: Path, opened: Callable[[Path], Database | None], version: int
 ) -> None:
     path = tmp_path / "service.sqlite"
     queue = "p" + "0" * 32
     old = sqlite3.connect(path, isolation_level=None)
-    old.executescript(f"{OLD_SCHEMA.read_text()} PRAGMA user_version = 1;")
-    old.execute("INSERT INTO queue VALUES (?, 'b-1')", (queue,))
+    old.executescript(f"{OLD_SCHEMAS[version].read_text()} PRAGMA user_version = {version};")
+    old.execute(f"INSERT INTO queue {_QUEUE[version]}", (queue,))
     insert = "INSERT INTO job (id, bucket, queue, tag, request, created_at) VALUES (?, 'b-1', ?, 'V', '<Request/>', 7)"
     old.executemany(insert, [(f"j{number:032}", queue) for number in range(3)])
     old.execute("UPDATE job SET state = 'Cancel', ended_at = 8 WHERE number = 2")
@@ -175,16 +193,18 @@ def test_a_database_of_version_1_becomes_one_of_today(
     upgraded.rows("UPDATE job SET state = 'Cancel', ended_at = 9 WHERE number = 1")
     assert upgraded.rows("SELECT waiting FROM queue")[0]["waiting"] == 1
     assert upgraded.rows("PRAGMA foreign_key_check") == []
+    assert upgraded.rows("PRAGMA user_version")[0][0] == SCHEMA_VERSION
     upgraded.close()
     today.close()
 
 
-def test_a_database_of_version_1_on_a_read_only_disk_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", OLD_SCHEMAS)
+def test_a_database_of_an_older_version_on_a_read_only_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = tmp_path / "service.sqlite"
     old = sqlite3.connect(path)
-    old.executescript(f"{OLD_SCHEMA.read_text()} PRAGMA user_version = 1;")
+    old.executescript(f"{OLD_SCHEMAS[version].read_text()} PRAGMA user_version = {version};")
     old.close()
     monkeypatch.setattr("reconciler.service.database.os.access", lambda *_: False)
     with pytest.raises(ReconcilerError, match="written by an older version of this program and is read-only"):

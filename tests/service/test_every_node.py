@@ -546,9 +546,11 @@ FEW: Final = {("mp4", "aac"), ("mp4", "mp3"), ("flv", "mp3"), ("mkv", "mp3"), ("
 
 def usual(*values: Any, ordinary: bool) -> Any:
     """One set of parameters; what is not ordinary takes long in sum."""
-    words = [str(word) for value in values for word in (value.values() if isinstance(value, dict) else [value])]
-    name = "-".join(words).replace("', '", "-").strip("()'")
-    return pytest.param(*values, marks=[] if ordinary else [pytest.mark.slow], id=name)
+    words: list[str] = []
+    for value in values:
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+        words += map(str, parts)
+    return pytest.param(*values, marks=[] if ordinary else [pytest.mark.slow], id="-".join(words))
 
 
 @pytest.mark.parametrize(

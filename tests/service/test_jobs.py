@@ -12,7 +12,8 @@ from reconciler.api import xml
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.templates import TemplateReply, TemplateRequest
 from reconciler.api.transcode import Transcode
-from tests.service.harness import BUCKET, CI, COS, Said, Studio, drop, error, jobs, operation, running
+from reconciler.service.rendering import Rendered, Work
+from tests.service.harness import BUCKET, CI, COS, Studio, drop, error, jobs, operation, running
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0800")
 
@@ -108,8 +109,8 @@ BROKEN: dict[str, tuple[Callable[[], Operation], str]] = {
         "Request.Operation.Output.Region: the buckets here are in `ap-chongqing`, not in `ap-beijing`",
     ),
     "not rendered here": (
-        lambda: changed(operation("a"), "transcode.trans_config", {"is_hdr2_sdr": True}),
-        "Request.Operation.Transcode.TransConfig.IsHdr2Sdr: ",
+        lambda: changed(operation("a"), "transcode.trans_config", {"transcode_index": 1}),
+        "Request.Operation.Transcode.TransConfig.TranscodeIndex: ",
     ),
 }
 
@@ -322,10 +323,10 @@ class Seen(Studio):
         self.transcodes: list[Transcode | None] = []
 
     async def __call__(
-        self, operation: Operation, sources: Mapping[str, Path], target: Path, on_progress: Callable[[float], None]
-    ) -> Said:
-        self.transcodes.append(operation.transcode)
-        return await super().__call__(operation, sources, target, on_progress)
+        self, work: Work, sources: Mapping[str, Path], folder: Path, on_progress: Callable[[float], None]
+    ) -> Rendered:
+        self.transcodes.append(work.operation.transcode)
+        return await super().__call__(work, sources, folder, on_progress)
 
 
 def test_a_job_is_made_with_its_template_as_it_was_when_it_was_submitted(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ DONE = StoredJob(
     media_info=xml.write(INFO, "MediaInfo").decode(),
     media_result=xml.write(RESULT, "MediaResult").decode(),
     resolved=None,
+    engine="ffmpeg 7.1 <lts>, 2 threads",
+    notes=None,
 )
 
 
@@ -54,8 +56,20 @@ def test_a_finished_job_is_told_with_its_results() -> None:
         end_time="2026-05-01T10:00:20+0800",
         queue_id=DONE.queue,
         tag="VideoSynthesis",
+        engine=DONE.engine,
         operation=JobOperation(**dict(asked), media_info=INFO, media_result=RESULT),
     )
+
+
+def test_a_finished_job_tells_which_ffmpeg_made_it() -> None:
+    text = jobs_detail(DONE._replace(request=stored(operation("a"))))
+    assert text.endswith("</Operation><Engine>ffmpeg 7.1 &lt;lts&gt;, 2 threads</Engine></JobsDetail>")
+    assert "<Engine>" not in jobs_detail(DONE._replace(request=stored(operation("a")), engine=None))
+
+
+def test_what_was_done_to_the_sources_of_a_finished_job_is_its_message() -> None:
+    job = DONE._replace(request=stored(operation("a")), notes="in/a.mp4 is HDR & was converted")
+    assert (told(job).code, told(job).message) == ("Success", "in/a.mp4 is HDR & was converted")
 
 
 def test_the_echo_is_what_was_asked_for_not_what_is_rendered() -> None:

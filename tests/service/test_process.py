@@ -97,8 +97,10 @@ ENDS: dict[str, tuple[str, str, str]] = {
         "FFmpeg failed with status 1: Error opening in/a.mp4 and the output/x",
     ),
     "aftermath": (
-        "echo 'cause @ 0x55aa' >&2; echo 'Task finished with error code: -1' >&2; echo >&2"
-        "; echo 'Terminating thread with return code 0' >&2; echo '    Last message repeated 3 times' >&2; exit 1",
+        (
+            "echo 'cause @ 0x55aa' >&2; echo 'Task finished with error code: -1' >&2; echo >&2"
+            "; echo 'Terminating thread with return code 0' >&2; echo '    Last message repeated 3 times' >&2; exit 1"
+        ),
         "InternalError",
         "FFmpeg failed with status 1: cause",
     ),
@@ -207,7 +209,20 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def endless(mark: Path) -> list[str]:
     """A real FFmpeg that would run for ever and says so in its arguments."""
     film = ["-f", "lavfi", "-i", "testsrc2=s=320x240", "-metadata", f"comment={mark}"]
-    return [FFMPEG.path, "-v", "error", "-nostdin", "-progress", "pipe:1", "-stats_period", "0.05", *film, "-f", "null", "-"]
+    return [
+        FFMPEG.path,
+        "-v",
+        "error",
+        "-nostdin",
+        "-progress",
+        "pipe:1",
+        "-stats_period",
+        "0.05",
+        *film,
+        "-f",
+        "null",
+        "-",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +260,7 @@ def encoders(mark: Path) -> list[int]:
     return [pid for pid, arguments in relatives(str(mark)).items() if arguments[0] == FFMPEG.path]
 
 
-def interrupted(folder: Path, interrupt: Callable[[asyncio.Task[None]], None]) -> None:
+def interrupted(folder: Path, interrupt: Callable[[asyncio.Task[None]], object]) -> None:
     async def main() -> None:
         running = await begin(task(folder, command=endless(folder), frames=10**9))
         assert len(encoders(folder)) == 1
@@ -257,7 +272,7 @@ def interrupted(folder: Path, interrupt: Callable[[asyncio.Task[None]], None]) -
 
 def test_cancelling_leaves_nothing_running(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
-        interrupted(tmp_path, lambda running: running.cancel() and None)
+        interrupted(tmp_path, lambda running: running.cancel())
     assert relatives(str(tmp_path)) == {}
 
 

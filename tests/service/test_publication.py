@@ -90,7 +90,9 @@ def test_one_file_comes_under_its_key_with_its_type(bucket: Bucket, folder: Path
         ("mpd", "application/dash+xml"),
     ],
 )
-def test_the_type_is_that_of_the_file_not_of_the_key(bucket: Bucket, made: Path, suffix: str, content_type: str) -> None:
+def test_the_type_is_that_of_the_file_not_of_the_key(
+    bucket: Bucket, made: Path, suffix: str, content_type: str
+) -> None:
     published(bucket, "x.mp4", made, write(made, **{f"a_{suffix}": "film"}))
     assert asyncio.run(bucket.head("x.mp4")).content_type == content_type
 
@@ -135,9 +137,7 @@ def playlist(made: Path, mark: str, count: int = 2, *, suffix: str = "m3u8") -> 
     return [*pieces, f"{mark}.{suffix}"]
 
 
-def test_the_playlist_comes_last_and_is_told_first(
-    bucket: Bucket, made: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_playlist_comes_last_and_is_told_first(bucket: Bucket, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     original = Bucket.publish
 
@@ -228,7 +228,11 @@ def test_the_same_job_on_the_same_files_is_the_same(tmp_path: Path) -> None:
     first = identity(path)
     assert len(bytes.fromhex(first)) == 32
     assert identity(path) == first
-    for change in ({"user_data": "x"}, {"job_level": 2}, {"output": job("a").output.model_copy(update={"object": "y"})}):
+    for change in (
+        {"user_data": "x"},
+        {"job_level": 2},
+        {"output": job("a").output.model_copy(update={"object": "y"})},
+    ):
         assert identity(path, **change) == first, change
 
 

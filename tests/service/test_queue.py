@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.service import queue as rows
 from reconciler.service.database import Database
-from reconciler.service.queue import MAX_ATTEMPTS, NewJob, Queue, Selection, StoredJob, Submission
+from reconciler.service.queue import MAX_ATTEMPTS, Made, NewJob, Queue, Selection, StoredJob, Submission
 from reconciler.service.queue_store import QueueStore
 from reconciler.service.refused import RefusedError
 
@@ -169,7 +169,7 @@ def test_a_job_succeeds_with_its_results(queue: Queue) -> None:
     job = claimed(queue)
     queue.progress(job.id, 40)
     assert queue.find(BUCKET, [job.id])[job.id].progress == 40
-    queue.succeed(job.id, media_info="<MediaInfo/>", media_result="<MediaResult/>")
+    queue.succeed(job.id, Made("<MediaInfo/>", "<MediaResult/>", "ffmpeg 7.1, 2 threads", "in/a.mp4 is HDR"))
     done = queue.find(BUCKET, [job.id])[job.id]
     assert (done.state, done.progress, done.media_info, done.media_result) == (
         "Success",
@@ -177,6 +177,7 @@ def test_a_job_succeeds_with_its_results(queue: Queue) -> None:
         "<MediaInfo/>",
         "<MediaResult/>",
     )
+    assert (done.engine, done.notes) == ("ffmpeg 7.1, 2 threads", "in/a.mp4 is HDR")
     assert done.ended_at is not None
     assert done.code is None
 
@@ -206,13 +207,13 @@ def test_what_has_ended_stays_as_it_ended(queue: Queue, ending: str) -> None:
         assert queue.cancel(BUCKET, job.id)
     else:
         claimed(queue)
-        queue.fail(job.id, "x", "y") if ending == "Failed" else queue.succeed(job.id, media_info="", media_result="")
+        queue.fail(job.id, "x", "y") if ending == "Failed" else queue.succeed(job.id, Made("", ""))
     before = queue.find(BUCKET, [job.id])
     assert not queue.cancel(BUCKET, job.id)
     queue.progress(job.id, 7)
     queue.release(job.id)
     queue.fail(job.id, "late", "late")
-    queue.succeed(job.id, media_info="late", media_result="late")
+    queue.succeed(job.id, Made("late", "late", "late", "late"))
     assert queue.rescue() == ([], [])
     assert queue.claim() is None
     assert queue.find(BUCKET, [job.id]) == before
@@ -247,13 +248,18 @@ def test_a_job_whose_workers_always_die_is_given_up(queue: Queue) -> None:
     assert failed.message == f"the service died {MAX_ATTEMPTS} times while it made this job; submit it again to retry"
 
 
-def test_a_job_that_had_got_on_is_not_to_blame_for_its_worker(queue: Queue) -> None:
+def test_attempts_are_counted_however_far_the_job_had_got(queue: Queue) -> None:
     (job,) = submit(queue, 0)
-    for _ in range(MAX_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS):
         claimed(queue)
-        queue.progress(job.id, 1)
+        queue.progress(job.id, 99)
         assert queue.rescue() == ([job.id], [])
-    assert queue.find(BUCKET, [job.id])[job.id].attempt == 0
+        found = queue.find(BUCKET, [job.id])[job.id]
+        assert (found.attempt, found.progress) == (attempt, 0)
+    claimed(queue)
+    queue.progress(job.id, 99)
+    assert queue.rescue() == ([], [job.id])
+    assert queue.find(BUCKET, [job.id])[job.id].state == "Failed"
 
 
 @pytest.mark.parametrize(

@@ -151,13 +151,13 @@ def test_the_documents_rules_hold_for_what_a_template_put_in() -> None:
 
 
 def test_what_is_not_rendered_here_is_named_by_where_it_comes_from() -> None:
-    kept = {"mkv": template("mkv", transcode(container={"format": "mkv"}))}
-    assert told({"transcode_template_id": "mkv"}, kept) == [
-        "Request.Operation.TranscodeTemplateId: in `mkv`, Transcode.Container.Format: only mp4 is written here"
+    stream = {"trans_config": {"transcode_index": 1}}
+    kept = {"stream": template("stream", transcode(**stream))}
+    reason = "Transcode.TransConfig.TranscodeIndex: every source shows its own best stream here; leave it out"
+    assert told({"transcode_template_id": "stream"}, kept) == [
+        f"Request.Operation.TranscodeTemplateId: in `stream`, {reason}"
     ]
-    assert told({"transcode": CANVAS | {"container": {"format": "mkv"}}}, {}) == [
-        "Request.Operation.Transcode.Container.Format: only mp4 is written here"
-    ]
+    assert told({"transcode": CANVAS | stream}, {}) == [f"Request.Operation.{reason}"]
     assert told({"transcode_template_id": "canvas"}, KEPT) == []
 
 
@@ -172,8 +172,6 @@ def test_the_suffix_comes_from_the_templates_container() -> None:
 def test_a_stored_job_is_rendered_as_it_was_resolved() -> None:
     asked, resolved = JobRequest(operation=(operation("a"),)), JobRequest(operation=(operation("b"),))
     texts = [xml.write(request, "Request").decode() for request in (asked, resolved)]
-    job = StoredJob(
-        1, "j1", "b-1", "p1", "VideoSynthesis", texts[0], 0, "Running", 1, 0, 0, 0, None, None, None, None, None, None
-    )
+    job = StoredJob(1, "j1", "b-1", "p1", "VideoSynthesis", texts[0], 0, "Running", 1, 0, 0, 0, *[None] * 8)
     assert stored_request(job) == asked
     assert stored_request(job._replace(resolved=texts[1])) == resolved

@@ -21,26 +21,22 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Films:
     return Films(tmp_path_factory.mktemp("films"))
 
 
-FACTS: dict[str, dict[str, Any]] = {
-    "mp4": {"format_name": "mov,mp4,m4a,3gp,3g2,mj2"},
-    "mov": {"format_name": "mov,mp4,m4a,3gp,3g2,mj2"},
-    "mkv": {"format_name": "matroska,webm"},
-    "webm": {"format_name": "matroska,webm"},
-    "avi": {"format_name": "avi"},
-    "flv": {"format_name": "flv"},
-    "ts": {"format_name": "mpegts"},
-    "hls": {"format_name": "hls", "format_long_name": "Apple HTTP Live Streaming"},
-    "dash": {"format_name": "dash", "format_long_name": "Dynamic Adaptive Streaming over HTTP"},
+NAMES = {
+    **{name: name for name in ("mp4", "mov", "avi", "flv", "hls", "dash")},
+    **{"mkv": "matroska", "webm": "matroska", "ts": "mpegts"},
 }
+"""One of FFmpeg's names of each container; it lists several for some."""
+
+LONG_NAMES = {"hls": "Apple HTTP Live Streaming", "dash": "Dynamic Adaptive Streaming over HTTP"}
 PIECES = {"hls": "made-0*.ts", "dash": "made-0-0*.m4s"}
 """How the pieces of the picture are called."""
 
 
 def test_every_container_of_pictures_is_in_the_table() -> None:
-    assert set(FACTS) == set(codecs.VIDEO_CONTAINERS)
+    assert set(NAMES) == set(codecs.VIDEO_CONTAINERS)
 
 
-@pytest.mark.parametrize("container", FACTS)
+@pytest.mark.parametrize("container", NAMES)
 def test_every_container(films: Films, tmp_path: Path, container: str) -> None:
     packing: dict[str, Any] = {"format": container}
     if container in codecs.SEGMENTED:
@@ -54,13 +50,14 @@ def test_every_container(films: Films, tmp_path: Path, container: str) -> None:
     assert info.format is not None
     assert info.stream is not None
     (video,), (audio,) = info.stream.video or (), info.stream.audio or ()
-    assert (video.num_frames, video.width, video.height, video.fps) == (FRAMES, 256, 192, 25)
+    assert (video.num_frames, video.width, video.height, float(video.fps or 0)) == (FRAMES, 256, 192, 25.0)
     assert (video.codec_name, audio.codec_name) == (("vp8", "vorbis") if container == "webm" else ("h264", "aac"))
     assert (info.format.num_stream, {video.index, audio.index}) == (2, {0, 1})
     assert float(info.format.duration or 0) == pytest.approx(0.8, abs=0.15)
     assert info.format.size == sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file())
     assert info.format.bitrate
-    assert {name: getattr(info.format, name) for name in FACTS[container]} == FACTS[container]
+    assert NAMES[container] in (info.format.format_name or "").split(",")
+    assert LONG_NAMES.get(container, info.format.format_long_name) == info.format.format_long_name
     if container in PIECES:
         assert len(list(tmp_path.glob(PIECES[container]))) == 2
     else:
@@ -88,12 +85,8 @@ def test_frames_are_counted_whatever_they_are_coded_with(
 def test_the_name_of_every_segment_says_to_which_stream_it_belongs(films: Films, tmp_path: Path) -> None:
     target = tmp_path / "made.mpd"
     packing = {"format": "dash", "clip_config": {"duration": 1}}
-    done = rendered(
-        job("a", keep=True, audio={}, container=packing), {"a": films.film(seconds=0.4, tone=500)}, target
-    )
-    assert done.names == (
-        *("made-0-00001.m4s", "made-0-init.m4s", "made-1-00001.m4s", "made-1-init.m4s", "made.mpd"),
-    )
+    done = rendered(job("a", keep=True, audio={}, container=packing), {"a": films.film(seconds=0.4, tone=500)}, target)
+    assert done.names == (*("made-0-00001.m4s", "made-0-init.m4s", "made-1-00001.m4s", "made-1-init.m4s", "made.mpd"),)
 
 
 def test_two_tracks_are_told(films: Films, tmp_path: Path) -> None:

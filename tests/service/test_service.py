@@ -96,11 +96,16 @@ def test_a_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_temporary_file_that_cannot_be_removed_keeps_nobody_from_starting(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_temporary_folder_that_cannot_be_removed_keeps_nobody_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ".reconciler-0.partial"
-    stuck = drop(tmp_path, f"in/{name}/film").parent  # a folder: the system unlinks none
+    stuck = drop(tmp_path, f"in/{name}/film").parent
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("reconciler.service.bucket.shutil.rmtree", refused)
     noted = "SELECT path FROM partial"
 
     async def main() -> list[tuple[str]]:

@@ -66,8 +66,12 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def scenario(play: Callable[[InFlight[int], Maker, list[User], list[asyncio.Task[None]]], Coroutine[Any, Any, None]],
-             *, users: int = 2, error: Exception | None = None) -> Maker:
+def scenario(
+    play: Callable[[InFlight[int], Maker, list[User], list[asyncio.Task[None]]], Coroutine[Any, Any, None]],
+    *,
+    users: int = 2,
+    error: Exception | None = None,
+) -> Maker:
     """Begin some users of one thing, and play."""
 
     async def main() -> Maker:

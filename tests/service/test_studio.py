@@ -30,9 +30,7 @@ from tests.service.processes import none_left, program, relatives
 # --- how much of the machine -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("processors", "threads"), [(1, 2), (2, 2), (3, 3), (4, 4), (8, 8), (9, 8), (64, 8)]
-)
+@pytest.mark.parametrize(("processors", "threads"), [(1, 2), (2, 2), (3, 3), (4, 4), (8, 8), (9, 8), (64, 8)])
 def test_threads_of_one_encoder(processors: int, threads: int) -> None:
     assert render_threads(processors) == threads
 
@@ -159,7 +157,7 @@ def test_a_failure_of_the_render_is_raised(tmp_path: Path) -> None:
     text.write_text("no film at all")
 
     async def play(studio: Studio) -> None:
-        with pytest.raises(RenderFailed, match="^a is not a video that can be read|^a ") as caught:
+        with pytest.raises(RenderFailed, match=r"^a ") as caught:
             await studio(small(), {"a": text}, tmp_path, lambda _: None)
         assert caught.value.code == "InvalidSource"
 

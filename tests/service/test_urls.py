@@ -20,12 +20,16 @@ TEXT = {"type": "Text", "text": {"text": "demo"}}
         pytest.param({}, [], "a b", id="sources, each once"),
         pytest.param({"audio": {}, "audio_mix": MIX}, [], "a b m.mp3", id="a sound"),
         pytest.param({"audio": {}, "audio_mix_array": OTHERS}, [], "a b n.mp3 o.mp3", id="sounds"),
-        pytest.param({"audio": {}, "audio_mix": MIX, "audio_mix_array": OTHERS}, [], "a b m.mp3", id="one beats several"),
+        pytest.param(
+            {"audio": {}, "audio_mix": MIX, "audio_mix_array": OTHERS}, [], "a b m.mp3", id="one beats several"
+        ),
         pytest.param({"audio": {"remove": True}, "audio_mix": MIX}, [], "a b", id="removed audio"),
         pytest.param({"audio_mix": MIX}, [], "a b", id="no audio"),
         pytest.param({}, [IMAGE, TEXT], "a b l.png", id="a picture; a text has no file"),
         pytest.param({}, [{**TEXT, "image": {"url": "x.png"}}], "a b", id="a text with the picture of another type"),
-        pytest.param({"audio": {}, "audio_mix": MIX}, [IMAGE, IMAGE], "a b m.mp3 l.png", id="in the order of the nodes"),
+        pytest.param(
+            {"audio": {}, "audio_mix": MIX}, [IMAGE, IMAGE], "a b m.mp3 l.png", id="in the order of the nodes"
+        ),
         pytest.param({"audio": {}, "audio_mix": {"audio_source": "a"}}, [], "a b", id="a source that is music too"),
     ],
 )

@@ -5,13 +5,15 @@ import errno
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from reconciler.api.messages import Operation
 from reconciler.errors import RenderError
 from reconciler.service import database, worker
 from reconciler.service.ffmpeg import locate
-from reconciler.service.queue import Queue
+from reconciler.service.queue import Made, Queue
 from reconciler.service.refused import RefusedError
 from reconciler.service.render import RenderFailed
 from reconciler.service.worker import source_key
@@ -23,6 +25,13 @@ HTTPS = COS.replace("http://", "https://")
 def objects(root: Path) -> list[str]:
     bucket = root / "buckets" / BUCKET
     return sorted(path.relative_to(bucket).as_posix() for path in bucket.rglob("*") if path.is_file())
+
+
+def different(source: str, number: int, **rest: Any) -> Operation:
+    """A job like others whose result is another one."""
+    asked = operation(source, **rest).plain()
+    asked["transcode"]["video"]["gop"] = 10 + number
+    return Operation.model_validate(asked)
 
 
 def test_the_result_appears_under_its_key_with_its_type(tmp_path: Path) -> None:
@@ -56,12 +65,15 @@ def test_nothing_is_under_the_key_while_the_job_runs(tmp_path: Path) -> None:
             (job,) = await caller.submit(operation("a", to="out/x.mp4"))
             await caller.until(job.job_id, "Running")
             assert await caller.keys() == ["a"]
-            assert len(objects(tmp_path)) == 2, "the temporary file lies in the folder of its target"
+            (folder,) = (tmp_path / "buckets" / BUCKET / "out").iterdir()
+            assert folder.is_dir(), "the temporary files lie in the folder of their target"
             studio.let()
             await caller.until(job.job_id)
             assert await caller.keys() == ["a", "out/x.mp4"]
 
     asyncio.run(main())
+    assert objects(tmp_path) == ["a", "out/x.mp4"]
+    assert [path.name for path in (tmp_path / "buckets" / BUCKET / "out").iterdir()] == ["x.mp4"]
 
 
 def test_as_many_jobs_run_at_once_as_are_allowed(tmp_path: Path) -> None:
@@ -70,13 +82,76 @@ def test_as_many_jobs_run_at_once_as_are_allowed(tmp_path: Path) -> None:
     async def main() -> None:
         studio = Studio(held=True)
         async with running(tmp_path, render=studio, concurrency=3) as caller:
-            made = await caller.submit(*[operation("a")] * 7)
+            made = await caller.submit(*(different("a", number) for number in range(7)))
             await asyncio.gather(*(caller.until(job.job_id, "Running") for job in made[:3]))
             assert (await caller.job(made[3].job_id)).state == "Submitted"
             studio.let()
             ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
             assert {job.state for job in ended} == {"Success"}
             assert studio.most == 3
+
+    asyncio.run(main())
+
+
+def test_identical_jobs_at_the_same_time_are_one_render(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        async with running(tmp_path, render=studio, concurrency=3) as caller:
+            keys = ["x.mp4", "deep/y.mp4", "x.mp4"]
+            made = await caller.submit(*(operation("a", to=key, user_data=str(n)) for n, key in enumerate(keys)))
+            await asyncio.gather(*(caller.until(job.job_id, "Running") for job in made))
+            studio.let()
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert {job.state for job in ended} == {"Success"}
+            assert len(studio.begun) == 1
+            (again,) = await caller.submit(operation("a", to="z.mp4"))
+            assert (await caller.until(again.job_id)).state == "Success"
+            assert len(studio.begun) == 2
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a", "deep/y.mp4", "x.mp4", "z.mp4"]
+
+
+def test_a_failure_is_that_of_every_identical_job(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        failing = Failing(RenderFailed("InvalidSource", "a is broken"))
+        async with running(tmp_path, render=failing, concurrency=2) as caller:
+            made = await caller.submit(operation("a", to="x"), operation("a", to="y"))
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert {(job.state, job.code) for job in ended} == {("Failed", "InvalidSource")}
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a"]
+
+
+async def until_begun(studio: Studio, count: int) -> None:
+    """Wait for renders to have begun."""
+    for _ in range(1000):
+        if len(studio.begun) == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(studio.begun)
+
+
+def test_a_change_of_the_source_makes_another_render(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        async with running(tmp_path, render=studio, concurrency=2) as caller:
+            (first,) = await caller.submit(operation("a", to="x"))
+            await caller.until(first.job_id, "Running")
+            await until_begun(studio, 1)
+            drop(tmp_path, "a", b"another film")
+            (second,) = await caller.submit(operation("a", to="y"))
+            await until_begun(studio, 2)
+            studio.let()
+            for job in (first, second):
+                assert (await caller.until(job.job_id)).state == "Success"
 
     asyncio.run(main())
 
@@ -138,10 +213,10 @@ def test_a_database_that_is_locked_for_a_moment_costs_a_progress_report_and_no_j
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    def soon(queue: Queue, job: str, *, media_info: str, media_result: str) -> None:
+    def soon(queue: Queue, job: str, made: Made) -> None:
         if trouble := next(troubles, None):
             raise trouble
-        original(queue, job, media_info=media_info, media_result=media_result)
+        original(queue, job, made)
 
     monkeypatch.setattr(Queue, "progress", full)
     monkeypatch.setattr(Queue, "succeed", soon)

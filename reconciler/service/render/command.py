@@ -13,10 +13,13 @@ from reconciler.service.probe import MAX_PIXELS
 from reconciler.service.render import containers, encoders, marks, picture, sound
 from reconciler.service.render.composition import Composition, File
 from reconciler.service.render.picture import Colors, Span
-from reconciler.service.render.unsupported import cropped, pixel_format
+from reconciler.service.render.unsupported import cropped, pixel_format, samplerate
 
 _ALLOCATION: Final = 1 << 30
 """Bytes of the largest piece of memory that FFmpeg may ask for: a 4096×4096 picture of 16 bits takes a tenth."""
+
+_LONGEST_GOP: Final = 100_000
+"""Frames, as the API has it."""
 
 _MANY: Final = 3
 """From this number of sources on each has one decoding thread: they run side by side, and every thread keeps frames."""
@@ -63,7 +66,7 @@ def graph(composition: Composition) -> list[str]:
     chains.append(
         base + ",".join([*filters, *_finish(video), *picture.converted(samples, pixels, colors)]) + picture.PICTURE
     )
-    rate = encoders.samplerate(audio)
+    rate = samplerate(audio)
     return chains + sound.chains(composition.tracks, composition.music, audio, rate, composition.span)
 
 
@@ -103,7 +106,7 @@ def _gop(composition: Composition) -> int | None:
     seconds = containers.segment_seconds(composition.transcode)
     if composition.video.gop or seconds is None:
         return composition.video.gop
-    return max(1, round(seconds * float(composition.fps)))
+    return min(max(1, round(seconds * float(composition.fps))), _LONGEST_GOP)
 
 
 def _key_frames(composition: Composition) -> list[str]:

@@ -39,6 +39,7 @@ _FRAGMENTED: Final = ("H265", "AV1")
 
 _TAGGED: Final = ("mp4", "mov")
 _SEGMENT_SECONDS: Final = 5.0
+_LONGEST_SEGMENT: Final = 86_400.0
 _OF_THE_FILE: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
 """What a source's metadata says of its own file."""
 
@@ -54,7 +55,7 @@ def segment_seconds(transcode: Transcode) -> float | None:
         return None
     clip = transcode.container.clip_config if transcode.container else None
     asked = (clip.duration if clip else None) or (transcode.video.hls_ts_time if transcode.video else None)
-    return float(asked or _SEGMENT_SECONDS)
+    return min(float(asked or _SEGMENT_SECONDS), _LONGEST_SEGMENT)
 
 
 def container_options(transcode: Transcode, name: str, *, sourced: bool = True) -> list[str]:

@@ -8,6 +8,7 @@ Source: reference/video-synthesis.md §2.4.3 and §2.4.4; docs/assumptions.md sa
 
 from __future__ import annotations
 
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +18,7 @@ from reconciler.service.render.unsupported import (
     VIDEO_ENCODERS,
     audio_codec,
     pixel_format,
+    samplerate,
     video_codec,
 )
 
@@ -58,11 +60,6 @@ def audio_options(audio: Audio) -> list[str]:
     return [*options, "-flags:a", "+bitexact"]
 
 
-def samplerate(audio: Audio) -> int:
-    """Return the sample rate in Hz; opus has another default than the others."""
-    return audio.samplerate or (48000 if audio_codec(audio) == "opus" else 44100)
-
-
 def _h264(video: Video, _: int) -> list[str]:
     return ["-preset", video.preset or "medium"]
 
@@ -77,7 +74,9 @@ def _h265(video: Video, threads: int) -> list[str]:
 
 
 def _vp8(video: Video, _: int) -> list[str]:
-    return ["-deadline", video.preset or "good", "-cpu-used", "2"]
+    if video.preset == "realtime":
+        return ["-deadline", "realtime", "-cpu-used", "-4"]  # below 0 it is a speed, above it follows the clock
+    return ["-deadline", "good", "-cpu-used", "2"]
 
 
 def _vp9(_: Video, __: int) -> list[str]:
@@ -95,14 +94,23 @@ _SPEED: Final = MappingProxyType({"H264": _h264, "H265": _h265, "VP8": _vp8, "VP
 def _rate_control(video: Video, codec: str) -> list[str]:
     """Return quality or bitrate: crf beats bitrate, and is 25 when neither was asked for or bitrate is ``auto``."""
     bitrate = video.bitrate if isinstance(video.bitrate, int) and video.crf is None else None
-    quality = ["-crf", f"{video.crf:f}" if video.crf else _DEFAULT_CRF]
-    options = ["-b:v", f"{bitrate}k"] if bitrate else quality
-    if not bitrate and codec in ("VP8", "VP9"):
-        options += ["-b:v", f"{_HIGHEST}k" if codec == "VP8" else "0"]
+    options = ["-b:v", f"{bitrate}k"] if bitrate else ["-crf", _quality(video, codec)]
+    if not bitrate and codec == "VP8":
+        options += ["-b:v", f"{_HIGHEST}k", "-qmin", "0"]
+    if not bitrate and codec == "VP9":
+        options += ["-b:v", "0"]
     peak = video.maxrate or (bitrate if video.bufsize else None)
     if peak:  # the encoders take a peak and its buffer only together
         options += ["-maxrate", f"{peak}k", "-bufsize", f"{video.bufsize or 2 * peak}k"]
     return options
+
+
+def _quality(video: Video, codec: str) -> str:
+    """Return the quality; below 1 most encoders are lossless, in profiles that few players know, or refuse it."""
+    if not video.crf:
+        return _DEFAULT_CRF
+    crf = max(video.crf, Decimal(1))
+    return f"{crf:f}" if codec in ("H264", "H265") else f"{round(crf)}"
 
 
 def _profile(video: Video, pixels: str) -> list[str]:

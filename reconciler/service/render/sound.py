@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from reconciler.api.messages import Operation
@@ -23,6 +24,7 @@ Listed = AudioMix
 """A sound that is listed to be mixed in."""
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_LONGEST_FADE: Final = 86_400.0
 _FINE: Final = 512
 """Samples in one step of a volume that changes: 12 ms."""
 
@@ -80,12 +82,17 @@ def music(mixes: Sequence[AudioMix], probes: Mapping[str, Probe], *, first: int)
                 first + number,
                 track,
                 mix.mix_mode != ONCE,
-                float(effects.start_fadein_time or 0) if effects.enable_start_fadein else 0.0,
-                float(effects.end_fadeout_time or 0) if effects.enable_end_fadeout else 0.0,
-                float(effects.bgm_fade_time or 0) if effects.enable_bgm_fade else 0.0,
+                _seconds(effects.start_fadein_time, on=effects.enable_start_fadein),
+                _seconds(effects.end_fadeout_time, on=effects.enable_end_fadeout),
+                _seconds(effects.bgm_fade_time, on=effects.enable_bgm_fade),
             )
         )
     return tuple(found)
+
+
+def _seconds(time: Decimal | None, *, on: bool | None) -> float:
+    """Return how long a fade is, 0 without one; beyond a day no sound tells the difference."""
+    return min(float(time or 0), _LONGEST_FADE) if on else 0.0
 
 
 def tracks(

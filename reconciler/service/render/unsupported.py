@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from reconciler.api import codecs
 from reconciler.api.messages import Operation
 from reconciler.api.transcode import Audio, ColorParam, Transcode, TransConfig, Video
 
+_SLOWEST: Final = Decimal("0.01")
+_FASTEST: Final = 60
 LARGEST_SOURCE: Final = 8192
 """Largest width and height that a source is scaled to: twice the largest canvas."""
 
@@ -63,6 +66,11 @@ def audio_codec(audio: Audio) -> str:
     return (audio.codec or "aac").lower()
 
 
+def samplerate(audio: Audio) -> int:
+    """Return the sample rate in Hz; opus has another default than the others."""
+    return audio.samplerate or (48000 if audio_codec(audio) == "opus" else 44100)
+
+
 def with_defaults(operation: Operation) -> Operation:
     """Name the codecs that are left out: they depend on the container."""
     transcode = operation.transcode
@@ -99,7 +107,7 @@ def _all(operation: Operation, lacking: Collection[str]) -> Iterator[Refusal]:
         yield from _listed(operation.transcode, _TRANSCODE)
         yield from _segments(operation.transcode)
         yield from _video(operation.transcode, lacking)
-        yield from _audio(operation.transcode.audio, lacking)
+        yield from _audio(operation.transcode, lacking)
         yield from _trans_config(operation.transcode)
     digital = operation.digital_watermark
     if digital is not None and not digital.ignore_error:
@@ -143,8 +151,8 @@ _TRANSCODE: Final[tuple[_Check, ...]] = (
     ),
     (("trans_config", "is_check_reso"), _ASKED, "a canvas is larger than its sources, so it is not compared with them"),
     (("trans_config", "transcode_index"), _given, "every source shows its own best stream here; leave it out"),
-    (("trans_config", "hls_encrypt"), lambda node: node.is_hls_encrypt, "segments are not encrypted here"),
-    (("trans_config", "dash_encrypt"), lambda node: node.is_encrypt, "segments are not encrypted here"),
+    (("trans_config", "hls_encrypt", "is_hls_encrypt"), _ASKED, "segments are not encrypted here"),
+    (("trans_config", "dash_encrypt", "is_encrypt"), _ASKED, "segments are not encrypted here"),
 )
 
 
@@ -214,8 +222,8 @@ def _size(video: Video) -> Iterator[tuple[str, str]]:
         value = getattr(video, name)
         if value is None or not 128 <= value <= 4096 or value % 2:
             yield name, "the canvas has an even size of 128 to 4096 pixels"
-    if video.fps is not None and not 0 < video.fps <= 60:
-        yield "fps", "a frame rate is above 0 and at most 60"
+    if video.fps is not None and not _SLOWEST <= video.fps <= _FASTEST:
+        yield "fps", f"a frame rate is {_SLOWEST} to {_FASTEST} here"
 
 
 def _encoding(video: Video, codec: str) -> Iterator[tuple[str, str]]:
@@ -232,6 +240,18 @@ def _encoding(video: Video, codec: str) -> Iterator[tuple[str, str]]:
             yield "profile", f"{video.profile} cannot hold {pixels}; write auto"
     if video.interlaced and (codec != "H264" or video.profile == "baseline"):
         yield "interlaced", "only H.264 in its profiles main and high is encoded interlaced"
+    elif video.interlaced and "420" in pixels and (height := _result_height(video)) % 4:
+        yield "interlaced", f"the result is {height} pixels high; the fields of {pixels} need a multiple of 4"
+
+
+def _result_height(video: Video) -> int:
+    """Return the height of the result: that of the crop or the canvas, turned."""
+    try:
+        crop = cropped(video)
+    except ValueError:  # said elsewhere
+        crop = None
+    width, height = crop[:2] if crop else (video.width or 0, video.height or 0)
+    return width if video.rotate in (90, 270) else height
 
 
 def _peaks(video: Video, codec: str) -> Iterator[tuple[str, str]]:
@@ -283,7 +303,8 @@ _CHANNELS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
 )
 
 
-def _audio(audio: Audio | None, lacking: Collection[str]) -> Iterator[Refusal]:
+def _audio(transcode: Transcode, lacking: Collection[str]) -> Iterator[Refusal]:
+    audio = transcode.audio
     if audio is None or audio.remove:
         return
     codec = audio_codec(audio)
@@ -293,12 +314,59 @@ def _audio(audio: Audio | None, lacking: Collection[str]) -> Iterator[Refusal]:
     if AUDIO_ENCODERS[codec] in lacking:
         message = f"this machine's FFmpeg has no {AUDIO_ENCODERS[codec]}, so it cannot encode {audio.codec}"
         yield Refusal(("transcode", "audio", "codec"), message)
+    for name, message in (*_samples(audio, codec, _is_mpegts(transcode)), *_audio_bitrate(audio, codec)):
+        yield Refusal(("transcode", "audio", name), message)
+
+
+def _is_mpegts(transcode: Transcode) -> bool:
+    """Tell whether the sound is packed as MPEG-TS has it."""
+    h264 = transcode.video is not None and video_codec(transcode.video) == "H264"
+    return container_format(transcode) == "ts" or (container_format(transcode) == "hls" and h264)
+
+
+def _samples(audio: Audio, codec: str, mpegts: bool) -> Iterator[tuple[str, str]]:  # noqa: FBT001 - a fact, no switch
     if audio.sample_format is not None and audio.sample_format not in _SAMPLE_FORMATS[codec]:
-        message = f"{codec} is encoded here from {', '.join(_SAMPLE_FORMATS[codec])}"
-        yield Refusal(("transcode", "audio", "sample_format"), message)
+        yield "sample_format", f"{codec} is encoded here from {', '.join(_SAMPLE_FORMATS[codec])}"
     if audio.channels is not None and audio.channels not in _CHANNELS[codec]:
         counts = ", ".join(str(count) for count in _CHANNELS[codec])
-        yield Refusal(("transcode", "audio", "channels"), f"{codec} is encoded here with {counts} channels")
+        yield "channels", f"{codec} is encoded here with {counts} channels"
+    elif audio.channels == 8 and mpegts:
+        yield "channels", "MPEG-TS does not hold 8 channels; write 6"
+
+
+_VORBIS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
+    {
+        8000: (12, 84),
+        11025: (16, 100),
+        12000: (16, 100),
+        16000: (24, 200),
+        22050: (30, 180),
+        24000: (30, 180),
+        32000: (36, 380),
+        44100: (45, 500),
+        48000: (45, 500),
+    }
+)
+"""Bitrates in kbps that libvorbis takes for two channels, by sample rate; each was tried."""
+
+
+def _audio_bitrate(audio: Audio, codec: str) -> Iterator[tuple[str, str]]:
+    """Refuse a bitrate that the encoder does not take, or would not keep to."""
+    rate, channels = samplerate(audio), audio.channels or 2
+    if audio.bitrate is None:
+        return
+    if codec == "vorbis" and rate not in _VORBIS:
+        yield "bitrate", f"Vorbis takes none at {rate} Hz; leave it out"
+        return
+    low, high = {
+        "aac": (1, 6 * rate * channels // 1000),  # 6144 bits for each channel in 1024 samples
+        "mp3": (8, 320 if rate >= 32000 else 160 if rate >= 16000 else 64),
+        "opus": (6, 256 * channels),
+        "vorbis": _VORBIS.get(rate, (0, 0)),
+    }[codec]
+    if not low <= audio.bitrate <= high:
+        plural = "s" if channels > 1 else ""
+        yield "bitrate", f"{codec} takes {low} to {high} kbps at {rate} Hz with {channels} channel{plural}"
 
 
 _LABELLED: Final = ("mp4", "mov", "mkv", "webm", "flv")

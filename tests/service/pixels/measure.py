@@ -48,9 +48,6 @@ MATRICES: Final = {
 _MATRIX_NUMBERS: Final = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 
 
-# Colours.
-
-
 def to_yuv(rgb: Array, matrix: str = "bt709", *, full: bool = False) -> Array:
     """Convert RGB from 0 to 255 to code values of 8 bits, not rounded."""
     kr, kb = MATRICES[matrix]
@@ -243,7 +240,7 @@ def assert_shows(frame: Frame, wanted: Array, *, levels: int = LEVELS, margin: i
 
 def _even(picture: Array, reach: int) -> NDArray[np.bool_]:
     """Tell which pixels have the colour of all pixels up to ``reach`` away."""
-    edge = np.zeros(picture.shape[:2], dtype=bool)
+    edge: NDArray[np.bool_] = np.zeros(picture.shape[:2], dtype=bool)
     for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         changes = (picture[before] != picture[after]).any(axis=2)
         edge[before] |= changes
@@ -252,7 +249,7 @@ def _even(picture: Array, reach: int) -> NDArray[np.bool_]:
         return np.ones_like(edge)
     for axis in (0, 1):
         ring = [(reach - 1, reach - 1) if side == axis else (0, 0) for side in (0, 1)]
-        edge = sliding_window_view(np.pad(edge, ring), 2 * reach - 1, axis).any(axis=-1)
+        edge = np.asarray(sliding_window_view(np.pad(edge, ring), 2 * reach - 1, axis).any(axis=-1))
     return ~edge
 
 
@@ -326,7 +323,9 @@ class Stage:
         height, width, channels = pixels.shape
         kind = "rgba" if channels == 4 else "rgb24"
         inputs = ["-f", "rawvideo", "-pix_fmt", kind, "-s", f"{width}x{height}"]
-        return self._made([_bytes(pixels)], [inputs], (), 0, suffix, ["-frames:v", "1", *options])
+        return self._made(
+            [np.rint(pixels).astype(np.uint8).tobytes()], [inputs], (), 0, suffix, ["-frames:v", "1", *options]
+        )
 
     def _made(
         self,
@@ -398,7 +397,3 @@ def _halved(yuv: Array, depth: int) -> bytes:
     scaled = [yuv[..., 0], small[..., 1], small[..., 2]]
     planes = [np.clip(np.rint(plane * 2 ** (depth - 8)), 0, 2**depth - 1).astype(kind) for plane in scaled]
     return b"".join(plane[number].tobytes() for number in range(frames) for plane in planes)
-
-
-def _bytes(pixels: Array) -> bytes:
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8).tobytes()

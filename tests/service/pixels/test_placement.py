@@ -133,6 +133,12 @@ def test_a_source_covered_by_another_is_not_seen(stage: Stage) -> None:
     assert_shows(result.frames[-1], flat(BLUE, *CANVAS))
 
 
+@pytest.mark.parametrize("size", [(127, 96), (128, 95), (127, 95), (1, 1), (9, 7)])
+def test_a_source_of_odd_size_keeps_it(stage: Stage, size: tuple[int, int]) -> None:
+    result = stage.compose((stage.flat(ORANGE, *size), {"x": 20, "y": 10}))
+    assert_shows(result.frames[0], painted(CANVAS, (flat(ORANGE, *size), 20, 10)))
+
+
 def test_the_same_file_can_be_placed_many_times(stage: Stage) -> None:
     film = stage.film([quarters()])
     spots = [(0, 0), (128, 0), (64, 48), (10, 90)]

@@ -251,6 +251,14 @@ def test_the_first_kept_frame_is_the_one_on_the_screen_then(stage: Stage) -> Non
         assert shown == pytest.approx([10 * n for n in range(first, first + 3)], abs=2)
 
 
+@pytest.mark.parametrize("start", [0.37, 0.39, 0.399])
+def test_any_start_before_the_end_keeps_a_frame(stage: Stage, start: float) -> None:
+    """The documents allow a start from 0 to the video's length, by the millisecond: its last frame lasts to its end."""
+    result = stage.compose(stage.film(shots(RED, WHITE)), time_interval={"start": start})
+    assert len(result.frames) == 1
+    assert alike(colours(result, [0]), [WHITE])
+
+
 def test_the_interval_cuts_the_sound_with_the_picture(stage: Stage) -> None:
     film = stage.film(shots(*TIMES[:6]), both(np.concatenate([tone(440, 0.8), tone(1000, 0.4)])))
     result = stage.compose(film, keep=True, audio=AUDIO, time_interval={"start": 0.5, "duration": 0.6})

@@ -45,7 +45,7 @@ def source(
 
 def still(width: int = 128, height: int = 96, **track: Any) -> Probe:
     """A picture that does not move."""
-    described = {"codec": "png", "pix_fmt": "rgb24", "rgb": True, "still": True, "demuxer": "png_pipe"}
+    described: dict[str, Any] = {"codec": "png", "pix_fmt": "rgb24", "rgb": True, "still": True, "demuxer": "png_pipe"}
     return source(width, height, seconds=0.0, **described | track)
 
 

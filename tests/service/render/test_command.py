@@ -26,8 +26,8 @@ def test_the_whole_command() -> None:
     assert " ".join(command(operation, source(1280, 720, fps=30, sound=2), source(1280, 720, sound=2))) == (
         "ffmpeg -hide_banner -nostdin -nostats -v error -xerror -y -progress pipe:1 -stats_period 0.2"
         " -max_alloc 1073741824 -filter_complex_threads 2"
-        f" {hardened} -max_pixels 35389440 -threads 2 -i file:/in/0.mp4"
-        f" {hardened} -max_pixels 35389440 -threads 2 -i file:/in/1.mp4"
+        f" {hardened} -max_pixels 35389440 -reinit_filter 0 -threads 2 -i file:/in/0.mp4"
+        f" {hardened} -max_pixels 35389440 -reinit_filter 0 -threads 2 -i file:/in/1.mp4"
         " -filter_complex"
         f" [0:0]scale=640:720:{SCALE},format=yuv420p,setsar=1,fps=30/1:start_time=0[placed0];"
         f"[1:0]scale=640:960:{SCALE},format=yuv420p,setsar=1,fps=30/1:start_time=0[placed1];"
@@ -64,12 +64,15 @@ def inputs(arguments: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("probe", "wanted"),
     [
-        (source(demuxer="matroska"), "-format_whitelist matroska -f matroska -max_pixels 35389440 -threads 2"),
+        (
+            source(demuxer="matroska"),
+            "-format_whitelist matroska -f matroska -max_pixels 35389440 -reinit_filter 0 -threads 2",
+        ),
         (
             source(decoder="libvpx-vp9", demuxer="matroska"),
-            "-format_whitelist matroska -f matroska -c:v libvpx-vp9 -max_pixels 35389440 -threads 2",
+            "-format_whitelist matroska -f matroska -c:v libvpx-vp9 -max_pixels 35389440 -reinit_filter 0 -threads 2",
         ),
-        (still(sound=2), "-format_whitelist png_pipe -f png_pipe -max_pixels 35389440 -threads 2"),
+        (still(sound=2), "-format_whitelist png_pipe -f png_pipe -max_pixels 35389440 -reinit_filter 0 -threads 2"),
     ],
 )
 def test_an_input_is_read_as_what_it_was_found_to_be(probe: Any, wanted: str) -> None:
@@ -143,7 +146,11 @@ def test_an_interlaced_result_is_composed_at_the_rate_of_its_fields() -> None:
         "hflip,vflip,interlace=scan=tff:lowpass=off,setparams="
     )
     arguments = command(operation, source(fps=50, seconds=3))
-    assert [option(arguments, name) for name in ("-r", "-frames:v", "-flags:v")] == ["50/1", "100", "+bitexact+ildct+ilme"]
+    assert [option(arguments, name) for name in ("-r", "-frames:v", "-flags:v")] == [
+        "50/1",
+        "100",
+        "+bitexact+ildct+ilme",
+    ]
     assert composed(operation, source(fps=50, seconds=3)).fps == 50
 
 
@@ -163,20 +170,26 @@ def test_marks_of_an_interlaced_result_are_painted_before_it_has_fields() -> Non
         *[
             (
                 {"color_param": {"color_range": word}},
-                "scale=flags=bicubic+accurate_rnd:in_range=tv:out_range=pc,format=yuv420p,"
-                "setparams=range=pc:color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+                (
+                    "scale=flags=bicubic+accurate_rnd:in_range=tv:out_range=pc,format=yuv420p,"
+                    "setparams=range=pc:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+                ),
             )
             for word in ("pc", "full", "jpeg")
         ],
         (
             {"color_param": {"color_space": "smpte170m", "color_primaries": "bt470bg", "color_trc": "smpte170m"}},
-            "zscale=min=bt709:tin=bt709:pin=bt709:rin=tv:m=smpte170m:t=smpte170m:p=bt470bg:r=tv,format=yuv420p,"
-            "setparams=range=tv:color_primaries=bt470bg:color_trc=smpte170m:colorspace=smpte170m",
+            (
+                "zscale=min=bt709:tin=bt709:pin=bt709:rin=tv:m=smpte170m:t=smpte170m:p=bt470bg:r=tv,format=yuv420p,"
+                "setparams=range=tv:color_primaries=bt470bg:color_trc=smpte170m:colorspace=smpte170m"
+            ),
         ),
         (
             {"color_param": {"color_space": "bt470bg"}, "pixfmt": "yuvj420p"},
-            "zscale=min=bt709:tin=bt709:pin=bt709:rin=tv:m=bt470bg:t=bt709:p=bt709:r=pc,format=yuvj420p,"
-            "setparams=range=pc:color_primaries=bt709:color_trc=bt709:colorspace=bt470bg",
+            (
+                "zscale=min=bt709:tin=bt709:pin=bt709:rin=tv:m=bt470bg:t=bt709:p=bt709:r=pc,format=yuvj420p,"
+                "setparams=range=pc:color_primaries=bt709:color_trc=bt709:colorspace=bt470bg"
+            ),
         ),
     ],
 )

@@ -197,9 +197,7 @@ def starts(*probes: Probe, keep: bool = False, interval: dict[str, float] | None
         pytest.param(
             [source(seconds=200), source(seconds=50)], False, ([98.0, 49.0], 50), id="one that has ended by then"
         ),
-        pytest.param(
-            [source(seconds=200), source(seconds=0.5)], False, ([98.0, 0.0], 50), id="one that is very short"
-        ),
+        pytest.param([source(seconds=200), source(seconds=0.5)], False, ([98.0, 0.0], 50), id="one that is very short"),
         pytest.param(
             [source(seconds=200), source(seconds=50, sound=120)],
             True,
@@ -326,7 +324,9 @@ def test_every_visible_source_is_placed_once_and_every_label_is_used(rects: list
     lengths=strategies.lists(strategies.integers(1, 4000).map(lambda each: each / 10), min_size=1, max_size=3),
     rate=strategies.sampled_from([Fraction(25), Fraction(30000, 1001), Fraction(10), Fraction(60)]),
 )
-def test_skipping_changes_neither_the_length_nor_what_is_kept(start: float, lengths: list[float], rate: Fraction) -> None:
+def test_skipping_changes_neither_the_length_nor_what_is_kept(
+    start: float, lengths: list[float], rate: Fraction
+) -> None:
     operation = job(*[f"{n}.mp4" for n in range(len(lengths))], time_interval={"start": start, "duration": 5})
     assume(start < max(lengths) - 0.2)
     skipping = composed(operation, *[source(seconds=each, fps=rate) for each in lengths])

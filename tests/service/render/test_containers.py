@@ -110,8 +110,13 @@ def test_one_file_has_no_forced_key_frames() -> None:
 
 @pytest.mark.parametrize(
     ("container", "name"),
-    [*[(each, f"x.{each}") for each in ("mp4", "mkv", "mov", "avi", "flv", "ts", "webm")]]
-    + [("hls", "x.m3u8"), ("dash", "x.mpd"), ("Mp4", "x.mp4"), (None, "x.mp4")],
+    [
+        *[(each, f"x.{each}") for each in ("mp4", "mkv", "mov", "avi", "flv", "ts", "webm")],
+        ("hls", "x.m3u8"),
+        ("dash", "x.mpd"),
+        ("Mp4", "x.mp4"),
+        (None, "x.mp4"),
+    ],
 )
 def test_names(container: str | None, name: str) -> None:
     assert main_name(transcode(container), "x") == name
@@ -146,7 +151,8 @@ def test_metadata(config: dict[str, Any] | None, wanted: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "flags"), [("mp4", "+faststart+use_metadata_tags"), ("mov", "+faststart+use_metadata_tags"), ("flv", None)]
+    ("container", "flags"),
+    [("mp4", "+faststart+use_metadata_tags"), ("mov", "+faststart+use_metadata_tags"), ("flv", None)],
 )
 def test_a_label_needs_a_place_in_mp4(container: str, flags: str | None) -> None:
     found = container_options(transcode(container, trans_config={"aigc_metadata": LABEL}), "made")

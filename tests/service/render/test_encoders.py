@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.api.transcode import Audio, Video
 from reconciler.service.render import unsupported
-from reconciler.service.render.encoders import audio_options, samplerate, video_options
+from reconciler.service.render.encoders import audio_options, video_options
+from reconciler.service.render.unsupported import samplerate
 from tests.service.media import job
 from tests.service.render.probes import command, option, source
 
@@ -63,21 +64,25 @@ def encoder(threads: int = 2, **video: Any) -> str:
     [
         (
             {"codec": "VP8"},
-            "-c:v libvpx -deadline good -cpu-used 2 -crf 25 -b:v 50000k -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
+            "-c:v libvpx -deadline good -cpu-used 2 -crf 25 -b:v 50000k -qmin 0 -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
         ),
         (
             {"codec": "VP8", "preset": "realtime", "bitrate": 900},
-            "-c:v libvpx -deadline realtime -cpu-used 2 -b:v 900k -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
+            "-c:v libvpx -deadline realtime -cpu-used -4 -b:v 900k -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
         ),
         (
             {"codec": "VP9", "crf": 31},
-            "-c:v libvpx-vp9 -deadline good -cpu-used 4 -row-mt 0 -tile-columns 1 -crf 31 -b:v 0"
-            " -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
+            (
+                "-c:v libvpx-vp9 -deadline good -cpu-used 4 -row-mt 0 -tile-columns 1 -crf 31 -b:v 0"
+                " -threads 2 -pix_fmt yuv420p -flags:v +bitexact"
+            ),
         ),
         (
             {"codec": "VP9", "bitrate": 900},
-            "-c:v libvpx-vp9 -deadline good -cpu-used 4 -row-mt 0 -tile-columns 1 -b:v 900k"
-            " -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
+            (
+                "-c:v libvpx-vp9 -deadline good -cpu-used 4 -row-mt 0 -tile-columns 1 -b:v 900k"
+                " -threads 2 -pix_fmt yuv420p -flags:v +bitexact"
+            ),
         ),
         (
             {"codec": "AV1"},
@@ -89,8 +94,10 @@ def encoder(threads: int = 2, **video: Any) -> str:
         ),
         (
             {"codec": "AV1", "bitrate": 900, "crf": 40, "maxrate": 1000},
-            "-c:v libsvtav1 -preset 5 -svtav1-params lp=2 -crf 40 -maxrate 1000k -bufsize 2000k"
-            " -threads 2 -pix_fmt yuv420p -flags:v +bitexact",
+            (
+                "-c:v libsvtav1 -preset 5 -svtav1-params lp=2 -crf 40 -maxrate 1000k -bufsize 2000k"
+                " -threads 2 -pix_fmt yuv420p -flags:v +bitexact"
+            ),
         ),
     ],
 )
@@ -98,9 +105,26 @@ def test_vp8_vp9_and_av1(video: dict[str, Any], wanted: str) -> None:
     assert encoder(**video) == wanted
 
 
-@pytest.mark.parametrize(("preset", "taken"), [("4", "4"), ("5", "5"), ("medium", "5"), ("universal", "8"), (None, "5")])
+@pytest.mark.parametrize(
+    ("preset", "taken"), [("4", "4"), ("5", "5"), ("medium", "5"), ("universal", "8"), (None, "5")]
+)
 def test_presets_of_av1(preset: str | None, taken: str) -> None:
     assert f"-preset {taken} " in encoder(codec="AV1", preset=preset)
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "told"),
+    [
+        ("H.264", "0.5", "1"),
+        ("H.264", "18.5", "18.5"),
+        ("H.265", "18.5", "18.5"),
+        ("VP8", "18.5", "18"),
+        ("VP9", "0.2", "1"),
+        ("AV1", "30.6", "31"),
+    ],
+)
+def test_quality_is_a_whole_number_for_most_encoders_and_never_lossless(codec: str, crf: str, told: str) -> None:
+    assert option(video_options(Video(codec=codec, crf=Decimal(crf)), 2, gop=None), "-crf") == told
 
 
 @pytest.mark.parametrize("codec", ["H.264", "H.265", "VP8", "VP9", "AV1"])
@@ -140,7 +164,10 @@ def test_aac_and_mp3(audio: dict[str, Any], options: dict[str, str | None]) -> N
             "-c:a libopus -ar 16000 -ac 1 -b:a 64k -sample_fmt s16 -flags:a +bitexact",
         ),
         ({"codec": "Vorbis", "bitrate": 128}, "-c:a libvorbis -ar 44100 -ac 2 -b:a 128k -flags:a +bitexact"),
-        ({"codec": "vorbis", "sample_format": "fltp"}, "-c:a libvorbis -ar 44100 -ac 2 -sample_fmt fltp -flags:a +bitexact"),
+        (
+            {"codec": "vorbis", "sample_format": "fltp"},
+            "-c:a libvorbis -ar 44100 -ac 2 -sample_fmt fltp -flags:a +bitexact",
+        ),
     ],
 )
 def test_opus_and_vorbis(audio: dict[str, Any], wanted: str) -> None:

@@ -35,9 +35,7 @@ def at(track: VideoTrack | None = None, *, canvas: Rect = CANVAS, **node: Any) -
 
 _COLUMNS = {"Left": (12, 40), "": (170, 170), "Right": (400 - 60 - 12, 400 - 60 - 40)}
 _ROWS = {"Top": (9, 24), "": (130, 130), "Bottom": (300 - 40 - 9, 300 - 40 - 24)}
-ANCHORS = {
-    f"{row}{column}" or "Center": (_COLUMNS[column], _ROWS[row]) for row, column in product(_ROWS, _COLUMNS)
-}
+ANCHORS = {f"{row}{column}" or "Center": (_COLUMNS[column], _ROWS[row]) for row, column in product(_ROWS, _COLUMNS)}
 
 
 @pytest.mark.parametrize("pos", ANCHORS)
@@ -111,7 +109,9 @@ def test_size(image: dict[str, Any], size: tuple[int, int]) -> None:
 
 def test_a_flat_picture_keeps_a_pixel_and_a_text_its_own_size() -> None:
     assert at(picture(4000, 1), image={"mode": "Fixed", "width": 10}).rect.height == 1
-    text = placed(Watermark.model_validate({**TEXT, "image": {"url": "x", "width": 5}}), picture(33, 21), CANVAS, number=0)
+    text = placed(
+        Watermark.model_validate({**TEXT, "image": {"url": "x", "width": 5}}), picture(33, 21), CANVAS, number=0
+    )
     assert (text.rect.width, text.rect.height) == (33, 21)
 
 
@@ -221,7 +221,11 @@ def sliding(x: int, y: int, **node: Any) -> Mark:
         pytest.param(
             sliding(10, 0, start_time="1.5"), "x='mod(40.000*(t-1.500)+0,460)-60':y='0'", id="from its start on"
         ),
-        pytest.param(sliding(1, 0, pos="BottomRight", dx=33, dy=33), "x='mod(4.000*(t-0.000)+0,460)-60':y='0'", id="its offsets do not act"),
+        pytest.param(
+            sliding(1, 0, pos="BottomRight", dx=33, dy=33),
+            "x='mod(4.000*(t-0.000)+0,460)-60':y='0'",
+            id="its offsets do not act",
+        ),
     ],
 )
 def test_sliding(mark: Mark, place: str) -> None:

@@ -167,7 +167,8 @@ def test_the_matrix_of_a_picture(facts: dict[str, Any], matrix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("transfer", "hdr"), [("smpte2084", True), ("arib-std-b67", True), ("bt709", False), ("bt2020-10", False), (None, False)]
+    ("transfer", "hdr"),
+    [("smpte2084", True), ("arib-std-b67", True), ("bt709", False), ("bt2020-10", False), (None, False)],
 )
 def test_which_transfer_is_hdr(transfer: str | None, hdr: bool) -> None:
     assert is_hdr(track(transfer=transfer)) == hdr
@@ -177,8 +178,8 @@ def test_which_transfer_is_hdr(transfer: str | None, hdr: bool) -> None:
 def test_hdr_is_brought_to_the_brightness_of_a_screen(matrix: str | None, taken: str) -> None:
     chain = graph(job("a.mp4"), source(transfer="arib-std-b67", matrix=matrix))[0]
     assert chain == (
-        "[0:0]scale=128:96:flags=bicubic+accurate_rnd,format=yuv444p10le,"
-        f"zscale=min={taken}:tin=arib-std-b67:pin=bt2020:t=linear:npl=203,format=gbrpf32le,"
+        f"[0:0]scale=128:96:flags=bicubic+accurate_rnd:in_color_matrix={taken}:out_color_matrix={taken}:out_range=tv,"
+        f"format=yuv444p10le,zscale=rin=tv:min={taken}:pin=bt2020:tin=arib-std-b67:t=linear:npl=203,format=gbrpf32le,"
         "zscale=p=bt709,tonemap=mobius:param=0.7:desat=2:peak=5,zscale=t=bt709:m=bt709:r=tv,"
         "format=yuv420p,setsar=1,fps=25/1:start_time=0[placed0]"
     )
@@ -200,7 +201,11 @@ def test_frames_are_dropped_before_scaling_and_repeated_after_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fps", "start"), [(25, "[0:0]bwdif=mode=send_frame:deint=interlaced,scale="), (50, "[0:0]bwdif=mode=send_frame:deint=interlaced,fps=30/1:start_time=0,scale=")]
+    ("fps", "start"),
+    [
+        (25, "[0:0]bwdif=mode=send_frame:deint=interlaced,scale="),
+        (50, "[0:0]bwdif=mode=send_frame:deint=interlaced,fps=30/1:start_time=0,scale="),
+    ],
 )
 def test_fields_are_put_together_before_frames_are_dropped(fps: int, start: str) -> None:
     (chain, *_) = graph(job("a.mp4", video={"fps": 30}), source(fps=fps, interlaced=True))
@@ -209,7 +214,8 @@ def test_fields_are_put_together_before_frames_are_dropped(fps: int, start: str)
 
 def test_a_still_is_held_for_as_long_as_the_others_last() -> None:
     chains = graph(job("a.png", ("b.mp4", {"x": 128})), still(), source(seconds=2))
-    assert chains[0].endswith("format=yuv420p,setsar=1,fps=25/1:start_time=0[placed0]")
+    assert chains[0].endswith("format=yuv420p,setsar=1,fps=25/1:start_time=0:eof_action=pass[placed0]")
+    assert chains[1].endswith("format=yuv420p,setsar=1,fps=25/1:start_time=0[placed1]")
     assert "tpad=stop=50:stop_mode=clone,trim=end_frame=50" in chains[-1]
 
 
@@ -257,7 +263,9 @@ def test_the_composition_becomes_the_samples_of_the_output(pixfmt: str, last: st
         ),
     ],
 )
-def test_the_composition_is_converted_to_the_colours_of_the_output_and_says_so(colors: Colors, steps: list[str]) -> None:
+def test_the_composition_is_converted_to_the_colours_of_the_output_and_says_so(
+    colors: Colors, steps: list[str]
+) -> None:
     *found, tags = converted("yuv420p", "yuv420p", colors)
     assert found == steps
     assert tags == (

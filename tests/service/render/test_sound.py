@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +32,7 @@ def fades(**seconds: float) -> dict[str, Any]:
         "end_fadeout_time": "enable_end_fadeout",
         "bgm_fade_time": "enable_bgm_fade",
     }
-    return {name: value for name, value in seconds.items()} | {enabling[name]: True for name in seconds}
+    return dict(seconds.items()) | {enabling[name]: True for name in seconds}
 
 
 # --- what is mixed in ------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def test_tracks(codec: str, audio: dict[str, Any], probes: list[Any], wanted: li
         wanted = [[(number, 1) for number, probe in enumerate(probes) if probe.sounds]]
     assert found == [track for track in wanted if track]
     arguments = command(operation, *probes)
-    mapped = [value for name, value in zip(arguments, arguments[1:], strict=False) if name == "-map"]
+    mapped = [value for name, value in itertools.pairwise(arguments) if name == "-map"]
     assert mapped == ["[picture]", *(f"[sound{number}]" for number in range(len(found)))]
 
 
@@ -183,8 +184,10 @@ def test_sounds_are_mixed_at_their_own_levels_and_limited() -> None:
     assert found == [
         f"[0:1]{SHAPED}[heard0_0]",
         f"[1:2]{SHAPED}[heard0_1]",
-        "[heard0_0][heard0_1]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.98:level=0:latency=1,"
-        "apad=whole_dur=10.000000,atrim=start=0.000000:end=10.000000,asetpts=PTS-STARTPTS[sound0]",
+        (
+            "[heard0_0][heard0_1]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.98:level=0:latency=1,"
+            "apad=whole_dur=10.000000,atrim=start=0.000000:end=10.000000,asetpts=PTS-STARTPTS[sound0]"
+        ),
     ]
 
 
@@ -211,8 +214,10 @@ def test_music_begins_at_the_first_kept_frame() -> None:
     assert found[1:] == [
         f"[0:1]{SHAPED}[heard0_0]",
         "[heard0_0]apad=whole_dur=6.000000,atrim=start=2.000000:end=6.000000,asetpts=PTS-STARTPTS[kept0]",
-        "[kept0][music0_0]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.98:level=0:latency=1,"
-        "apad=whole_dur=4.000000,atrim=end=4.000000[sound0]",
+        (
+            "[kept0][music0_0]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.98:level=0:latency=1,"
+            "apad=whole_dur=4.000000,atrim=end=4.000000[sound0]"
+        ),
     ]
 
 

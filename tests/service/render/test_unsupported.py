@@ -89,8 +89,12 @@ FADED: dict[str, Any] = {
     "audio_mix": {
         "audio_source": "m.mp3",
         "effect_config": {
-            **{"enable_start_fadein": True, "start_fadein_time": "0.1", "enable_end_fadeout": True},
-            **{"end_fadeout_time": "0.2", "enable_bgm_fade": True, "bgm_fade_time": "0.3"},
+            "enable_start_fadein": True,
+            "start_fadein_time": "0.1",
+            "enable_end_fadeout": True,
+            "end_fadeout_time": "0.2",
+            "enable_bgm_fade": True,
+            "bgm_fade_time": "0.3",
         },
     }
 }
@@ -172,8 +176,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "video.std_ext_info": ("single-pps=1", "video.std_ext_info"),
     "trans_config.is_check_reso": (True, "trans_config.is_check_reso"),
     "trans_config.transcode_index": (1, "trans_config.transcode_index"),
-    "trans_config.hls_encrypt.is_hls_encrypt": (True, "trans_config.hls_encrypt"),
-    "trans_config.dash_encrypt.is_encrypt": (True, "trans_config.dash_encrypt"),
+    "trans_config.hls_encrypt.is_hls_encrypt": (True, "trans_config.hls_encrypt.is_hls_encrypt"),
+    "trans_config.dash_encrypt.is_encrypt": (True, "trans_config.dash_encrypt.is_encrypt"),
 }
 """A value with which each node is refused, and the node that is named."""
 
@@ -347,8 +351,8 @@ def test_templates_are_judged_when_they_are_put_in() -> None:
     [
         ({"video": {"width": None}}, "video.width", "the canvas has an even size of 128 to 4096 pixels"),
         ({"video": {"height": 193}}, "video.height", "the canvas has an even size of 128 to 4096 pixels"),
-        ({"video": {"fps": 61}}, "video.fps", "a frame rate is above 0 and at most 60"),
-        ({"video": {"fps": 0}}, "video.fps", "a frame rate is above 0 and at most 60"),
+        ({"video": {"fps": 61}}, "video.fps", "a frame rate is 0.01 to 60 here"),
+        ({"video": {"fps": 0}}, "video.fps", "a frame rate is 0.01 to 60 here"),
         ({"video": {"codec": "MPEG-2"}}, "video.codec", "MPEG-2 is not encoded here"),
         ({"video": {"pixfmt": "yuv420p10le"}}, "video.pixfmt", "H264 is encoded here as yuv420p, yuv422p"),
         (
@@ -384,7 +388,11 @@ def test_templates_are_judged_when_they_are_put_in() -> None:
         ({"video": {"crop": "a:b:c:d"}}, "video.crop", "is not width:height:left:top"),
         ({"video": {"crop": "256:192:2:0"}}, "video.crop", "reaches over the canvas of 256×192"),
         ({"video": {"crop": "101:64:0:0"}}, "video.crop", "must be even and above 0"),
-        ({"video": {"color_param": {"color_range": "dark"}}}, "video.color_param.color_range", "is none of tv, limited"),
+        (
+            {"video": {"color_param": {"color_range": "dark"}}},
+            "video.color_param.color_range",
+            "is none of tv, limited",
+        ),
         ({"video": {"color_param": {"color_space": "rgb"}}}, "video.color_param.color_space", "is none of bt709"),
         ({"video": {"color_param": {"color_trc": "x"}}}, "video.color_param.color_trc", "is none of bt709, smpte170m"),
         (
@@ -396,6 +404,31 @@ def test_templates_are_judged_when_they_are_put_in() -> None:
             {"video": {"pixfmt": "yuvj420p", "color_param": {"color_range": "tv"}}},
             "video.color_param.color_range",
             "yuvj420p has the full range; write pc",
+        ),
+        (
+            {"video": {"interlaced": True, "crop": "128:66:0:0"}},
+            "video.interlaced",
+            "the result is 66 pixels high; the fields of yuv420p need a multiple of 4",
+        ),
+        (
+            {"video": {"interlaced": True, "crop": "66:128:0:0", "rotate": 90}},
+            "video.interlaced",
+            "the result is 66 pixels high",
+        ),
+        ({"container": {"format": "ts"}, "audio": {"channels": 8}}, "audio.channels", "MPEG-TS does not hold 8"),
+        ({"container": {"format": "hls"}, "audio": {"channels": 8}}, "audio.channels", "MPEG-TS does not hold 8"),
+        ({"audio": {"bitrate": 530}}, "audio.bitrate", "aac takes 1 to 529 kbps at 44100 Hz with 2 channels"),
+        ({"audio": {"codec": "mp3", "bitrate": 321}}, "audio.bitrate", "mp3 takes 8 to 320 kbps at 44100 Hz"),
+        (
+            {"audio": {"codec": "opus", "bitrate": 300, "channels": 1}},
+            "audio.bitrate",
+            "opus takes 6 to 256 kbps at 48000 Hz with 1 channel",
+        ),
+        ({"audio": {"codec": "Vorbis", "bitrate": 8}}, "audio.bitrate", "vorbis takes 45 to 500 kbps at 44100 Hz"),
+        (
+            {"audio": {"codec": "Vorbis", "bitrate": 64, "samplerate": 96000}},
+            "audio.bitrate",
+            "Vorbis takes none at 96000 Hz; leave it out",
         ),
         ({"audio": {"codec": "flac"}}, "audio.codec", "flac is not encoded beside a picture here"),
         ({"audio": {"codec": "mp3", "channels": 6}}, "audio.channels", "mp3 is encoded here with 1, 2 channels"),
@@ -463,7 +496,7 @@ def test_a_source_has_a_size_that_can_be_made() -> None:
 def test_every_container_of_pictures_is_written(format_: str) -> None:
     for codec in codecs.CONTAINERS[format_].video:
         for sound in codecs.CONTAINERS[format_].audio:
-            node = {"video": {"codec": codec, "preset": None}, "audio": {"codec": sound}}
+            node: dict[str, Any] = {"video": {"codec": codec, "preset": None}, "audio": {"codec": sound}}
             assert unsupported(job("a.mp4", container={"format": format_}, **node)) == ()
 
 
