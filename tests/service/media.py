@@ -117,7 +117,7 @@ class Picture:
 def pictures(path: Path) -> list[Picture]:
     """Every frame of a film in RGB, read as BT.709."""
     found = []
-    with av.open(str(path)) as container:
+    with av.open(str(path), format="mpegts" if path.suffix == ".ts" else None) as container:  # may be too short to guess
         for frame in container.decode(video=0):
             rgb = frame.reformat(format="rgb24", src_colorspace="ITU709", dst_colorspace="ITU709")
             plane = rgb.planes[0]
