@@ -141,35 +141,37 @@ class Service:
         stack.callback(database.close)
         outbox = Outbox(database)
         queue, buckets = Queue(database, ended=outbox.add), self._buckets(ObjectIndex(database))
+        uploads = self._uploads(database)
         buckets.remove_partials()
-        self._uploads(database).clean()
+        uploads.clean()
         waiting, given_up = queue.rescue()
         if waiting or given_up:
             log.info("rescued after the last worker died: %s; given up: %s", waiting, given_up)
         self._deliver(outbox, stack)
         if render is None:
-            render = await self._farm(database, buckets)
+            render = await self._farm(uploads, buckets)
         worker = Worker(queue, buckets, self._region, render, places=self._places, how=how)
         task = asyncio.create_task(worker.run(), name="worker")
         task.add_done_callback(self._worker_ended)
         stack.push_async_callback(_stop, task)
-        self._serve(database, queue, buckets, wake=worker.wake, takes_jobs=True)
+        self._serve(database, queue, buckets, uploads, wake=worker.wake, takes_jobs=True)
 
     def _studio(self, stack: AsyncExitStack) -> Studio:
         """Set up what renders on this machine. Raises RenderError when there is no FFmpeg."""
-        tools = workshop(self._environ, [self.root / "buckets"])
+        folder = self.root / "buckets"
+        tools = workshop(self._environ, [folder, *(bucket.resolve() for bucket in folder.iterdir())])
         stack.callback(tools.prober.close)
         executor = ThreadPoolExecutor(renders_at_once(self._concurrency), thread_name_prefix="render")
         stack.callback(executor.shutdown, cancel_futures=True)
         self._lacking = lambda: tools.ffmpeg.lacking
         return Studio(tools, executor)
 
-    async def _farm(self, database: Database, buckets: Buckets) -> Farm:
+    async def _farm(self, uploads: Uploads, buckets: Buckets) -> Farm:
         """Set up what renders on other machines."""
         assert self._crew is not None
         farm = Farm(
             self._crew,
-            uploads=self._uploads(database),
+            uploads=uploads,
             buckets=buckets,
             region=self._region,
             credentials=self._credentials,
@@ -206,6 +208,7 @@ class Service:
             database or memory,
             Queue(database or memory),
             self._buckets(index),
+            self._uploads(database or memory),
             wake=lambda: None,
             takes_jobs=takes_jobs,
         )
@@ -229,12 +232,19 @@ class Service:
             self._app.fail("the worker died, so nothing is rendered any more; start the service again")
 
     def _serve(
-        self, database: Database, queue: Queue, buckets: Buckets, *, wake: Callable[[], None], takes_jobs: bool
+        self,
+        database: Database,
+        queue: Queue,
+        buckets: Buckets,
+        uploads: Uploads,
+        *,
+        wake: Callable[[], None],
+        takes_jobs: bool,
     ) -> None:
         media = self._media(database, queue, buckets, wake)
         if not takes_jobs:
             media = {name: reading_only(calls) for name, calls in media.items()}
-        objects = ObjectCalls(self._region, buckets, self._uploads(database), writable=self._work)
+        objects = ObjectCalls(self._region, buckets, uploads, writable=self._work)
         self._app = App(buckets, self._region, media=media, objects=objects, credentials=self._credentials)
 
     def _media(self, database: Database, queue: Queue, buckets: Buckets, wake: Callable[[], None]) -> dict[str, Calls]:

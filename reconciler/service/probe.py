@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -45,9 +45,6 @@ DEMUXERS: Final = (
     *("mp3", "aac", "wav", "flac", "amr"),
 )
 """FFmpeg's names of the formats that are read. Playlists are none of them: they make FFmpeg read other files."""
-
-_PATTERN: Final = frozenset("%*?[{")
-"""What makes the name of a picture a pattern, for a series of pictures: such a file is read without its name."""
 
 _UNKNOWN: Final = "unknown"
 _RANGES: Final = {1: "tv", 2: "pc"}
@@ -219,10 +216,8 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
 
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
     try:
-        with ExitStack() as stack:
-            named = not _PATTERN & set(str(path.absolute()))
-            file = f"file:{path.absolute()}" if named else stack.enter_context(_nameless(path))
-            yield stack.enter_context(av.open(file, "r", options=options, metadata_errors="replace"))
+        with _nameless(path) as file, av.open(file, "r", options=options, metadata_errors="replace") as container:
+            yield container
     except av.error.ArgumentError:  # what a format outside the whitelist comes to
         raise ProbeError(f"is not in a format that is read here ({', '.join(DEMUXERS)})") from None
     except (av.FFmpegError, OSError) as error:
@@ -230,7 +225,7 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def _nameless(path: Path) -> FileIO:
-    """Open a file as one whose name says nothing."""
+    """Open a file as one whose name says nothing: what it is decides, not what it is called."""
     file = FileIO(path)
     file.name = "media"
     return file

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, Condition, Lock
 from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import TypeAdapter
@@ -39,6 +39,9 @@ __all__ = ["Prober", "main"]
 
 AT_ONCE: Final = 2
 """How many helpers there are at most."""
+
+_WORTH_WAITING: Final = 0.3
+"""Seconds that a question waits for a helper at work before it starts another one: that takes half as long."""
 
 REMEMBERED: Final = 1000
 """How many probes are remembered."""
@@ -98,6 +101,8 @@ class Prober:
         self._environment = _environment(sandbox)
         self._places = BoundedSemaphore(AT_ONCE)
         self._lock = Lock()
+        self._returned = Condition(self._lock)
+        self._starting = 0
         self._idle: list[_Helper] = []
         self._working: list[_Helper] = []
         self._known: OrderedDict[_Key, Probe] = OrderedDict()
@@ -170,18 +175,29 @@ class Prober:
             try:
                 yield helper
             finally:
-                with self._lock:
+                with self._returned:
                     self._working.remove(helper)
                     kept = not self._closed and helper.running
                     if kept:
                         self._idle.append(helper)
+                    self._returned.notify()
                 if not kept:
                     helper.end()
 
     def _taken(self) -> _Helper:
-        """Take an idle helper, or start one."""
-        with self._lock:
+        """Take an idle helper, or start one when none becomes idle soon: an answer takes less time than a start."""
+        with self._returned:
+            if self._working or self._starting:
+                self._returned.wait_for(lambda: self._idle or self._closed, _WORTH_WAITING)
             helper = self._idle.pop() if self._idle else None
+            self._starting += helper is None
+        try:
+            return self._ready(helper)
+        finally:
+            with self._returned:
+                self._starting -= helper is None
+
+    def _ready(self, helper: _Helper | None) -> _Helper:
         if helper is None or not helper.ready():
             helper = _Helper(self._command, self._environment)
         with self._lock:

@@ -53,7 +53,8 @@ _INPUT: Final = re.compile(r"\[(?:in|vist|aist)#(\d+)[^\]]*\]")
 _DAMAGED: Final = re.compile(rf"{_INPUT.pattern}|Invalid data found when processing input")
 _FULL: Final = re.compile("No space left on device|File too large")
 _EXHAUSTED: Final = re.compile(
-    "Cannot allocate memory|Out of memory|bad_alloc|Resource temporarily unavailable|malloc of size"
+    r"Cannot allocate memory|Out of memory|bad_alloc|Resource temporarily unavailable|malloc of size"
+    r"|get_buffer\(\) failed"
 )
 _CUT_OFF: Final = re.compile("File ended prematurely")
 """The one damage that FFmpeg reports without failing: a matroska file that was cut off."""

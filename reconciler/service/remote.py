@@ -23,18 +23,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
-from reconciler import __version__
 from reconciler.errors import ReconcilerError, RenderError
+from reconciler.service.ffmpeg import locate
 from reconciler.service.links import DeniedError, Link, ObjectApi, Stretch, UnheardError
+from reconciler.service.prober import Prober
 from reconciler.service.render.failure import DISK, INTERNAL, INVALID_SOURCE, RenderFailed
 from reconciler.service.rendering import Bench, Rendered, Work, Workshop, perform
-from reconciler.service.studio import workshop
+from reconciler.service.sandbox import Sandbox
+
+VERSION: Final = version("reconciler")
 
 PROGRESS_PART: Final = 10_000
 """The part that holds the progress; those of the files come before it."""
@@ -81,7 +85,7 @@ class Order:
     parts: Link
     look: Link
     patience: float = PATIENCE
-    version: str = __version__
+    version: str = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,8 @@ def fulfil(work: Work, order: Order) -> Delivery:
     Raises RenderFailed when the job is to blame, AttemptFailed when it is not.
     """
     here = socket.gethostname()
-    if order.version != __version__:
-        raise AttemptFailed(f"{here} has reconciler {__version__}, the service {order.version}: install the same")
+    if order.version != VERSION:
+        raise AttemptFailed(f"{here} has reconciler {VERSION}, the service {order.version}: install the same")
     try:
         tools, folder = _tools()
         with RemoteDesk(order, folder) as desk:
@@ -298,7 +302,8 @@ def _tools() -> tuple[Workshop, Path]:
 @cache
 def _made_tools() -> tuple[Workshop, Path]:
     folder = _own_folder(Path(tempfile.gettempdir()))
-    tools = workshop(os.environ, [folder])
+    sandbox = Sandbox.detect(os.environ)
+    tools = Workshop(locate(os.environ), sandbox, Prober([folder], sandbox))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(tools.prober.close)
     return tools, folder

@@ -215,7 +215,7 @@ def _run(work: Work, composition: Composition, bench: Bench, texts: Mapping[int,
     """Return the run of FFmpeg that makes a composition."""
     inputs, names = [], []
     for file in composition.files:
-        inputs.append((bench.sources[file.url] if file.lettering is None else texts[file.lettering]).absolute())
+        inputs.append((bench.sources[file.url] if file.lettering is None else texts[file.lettering]).resolve())
         names.append(file.url or f"the text of watermark[{file.lettering}]")
     command = argv(composition, ffmpeg=workshop.ffmpeg.path, inputs=inputs, name=work.name, threads=work.threads)
     room = max(0, shutil.disk_usage(bench.folder).free - RESERVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import math
 import os
 import subprocess
@@ -95,7 +96,9 @@ def rendered(operation: Operation, sources: dict[str, Path], target: Path, **set
 @cache
 def workshop() -> Workshop:
     """The tools of this machine, which may read any test's files."""
-    return studio.workshop(os.environ, [Path(gettempdir())])
+    tools = studio.workshop(os.environ, [Path(gettempdir())])
+    atexit.register(tools.prober.close)
+    return tools
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_another_process_gives_the_same_files_as_this_one(root: Path, folder: Pa
 def test_files_that_were_cut_are_whole_again(
     root: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "PIECE", 10_000)
+    monkeypatch.setattr(remote, "PIECE", 5_000)
 
     async def test(farming: Farming) -> None:
         await farming.render(QUICK, folder, KEY)
@@ -145,7 +145,7 @@ def test_files_that_were_cut_are_whole_again(
     here(QUICK, tmp_path / "here", {KEY: root / "buckets" / BUCKET / KEY})
     on_a_farm(root, lambda level: Direct(), test)
     assert content(folder) == content(tmp_path / "here")
-    assert len(content(folder)["quick.mp4"]) > 20_000
+    assert len(content(folder)["quick.mp4"]) > 10_000
 
 
 @pytest.mark.parametrize("bucket", [BUCKET, OTHER])
@@ -284,6 +284,7 @@ def test_an_upload_that_somebody_ends_is_begun_anew(root: Path, folder: Path) ->
         (upload,) = farming.uploads.page(BUCKET, listing.Query(), "").entries
         await farming.uploads.end(upload[1])
         await until(lambda: executor.tasks == 2)
+        await until(lambda: encoders("anew"))
         await stopped(task, "anew")
 
     on_a_farm(root, lambda level: executor, test)

@@ -120,13 +120,13 @@ def test_a_render_reads_and_writes_by_signed_addresses_alone(root: Path) -> None
 
 
 def test_long_files_are_cut(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PIECE", 10_000)
+    monkeypatch.setattr(remote, "PIECE", 5_000)
 
     async def test(farming: Farming) -> None:
         given, upload = order(farming)
         delivery = await asyncio.to_thread(fulfil, QUICK, given)
         parts = farming.uploads.parts(upload)
-        assert [part.size for part in parts[:-1]] == [10_000] * (len(delivery.pieces) - 1)
+        assert [part.size for part in parts[:-1]] == [5_000] * (len(delivery.pieces) - 1)
         assert len(parts) > 2
         assert sum(part.size for part in parts) == delivery.rendered.media_info.format.size  # type: ignore[union-attr]
 

@@ -23,7 +23,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Films:
 
 NAMES = {
     **{name: name for name in ("mp4", "mov", "avi", "flv", "hls", "dash")},
-    **{"mkv": "matroska", "webm": "matroska", "ts": "mpegts"},
+    "mkv": "matroska",
+    "webm": "matroska",
+    "ts": "mpegts",
 }
 """One of FFmpeg's names of each container; it lists several for some."""
 

@@ -194,7 +194,7 @@ async def _serve(
         work=True,
         credentials=credentials,
         ways=parts.ways,
-        **({} if parts.crew is None else {"crew": parts.crew}),  # type: ignore[arg-type]
+        crew=parts.crew,
     ) as service:
         level = "info" if options.verbose else "warning"
         config = uvicorn.Config(

@@ -16,14 +16,14 @@ from reconciler.service.render.failure import INVALID_ARGUMENT, RenderFailed
 _FAIL = 1
 
 
-def checked(transcode: Transcode, seen: Sequence[Probe], heard: Sequence[Probe]) -> Transcode:
-    """Return the parameters that act, compared with the sources that are ``seen`` and ``heard``. Raises RenderFailed.
+def checked(transcode: Transcode, placed: Sequence[Probe], heard: Sequence[Probe]) -> Transcode:
+    """Return the parameters that act, compared with the sources ``placed`` and ``heard``. Raises RenderFailed.
 
     What no source tells (stills have no rate, some files no bitrate) is not compared.
     """
     switches = transcode.trans_config or TransConfig()
     video, audio = transcode.video or Video(), transcode.audio
-    pictures = [probe.video for probe in seen if probe.video and not probe.video.still]
+    pictures = [probe.video for probe in placed if probe.video and not probe.video.still]
     if switches.is_check_video_fps and video.fps is not None and pictures:
         highest = max(track.fps for track in pictures)
         if video.fps > highest:

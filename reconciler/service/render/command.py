@@ -8,16 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.api.transcode import Audio, Video
+from reconciler.api.transcode import Audio, ColorParam, Video
 from reconciler.service.probe import MAX_PIXELS
 from reconciler.service.render import containers, encoders, marks, picture, sound
 from reconciler.service.render.composition import Composition, File
 from reconciler.service.render.picture import Colors, Span
-from reconciler.service.render.unsupported import cropped, pixel_format, samplerate
+from reconciler.service.render.unsupported import cropped, pixel_format, samplerate, video_codec
 
 _ALLOCATION: Final = 1 << 30
 """Bytes of the largest piece of memory that FFmpeg may ask for: a 4096×4096 picture of 16 bits takes a tenth."""
 
+_JITTER: Final = 0.01
 _LONGEST_GOP: Final = 100_000
 """Frames, as the API has it."""
 
@@ -52,10 +53,12 @@ def graph(composition: Composition) -> list[str]:
     video, audio = composition.video, composition.transcode.audio or Audio()
     span = _fields(composition.span) if video.interlaced else composition.span
     pixels = pixel_format(video)
-    samples = picture.composition_format(composition.layers, pixels)
+    exact = all(map(marks.exact, composition.marks))
+    samples = picture.composition_format(composition.layers, pixels, exact=exact)
     behind = [mark for mark in composition.marks if mark.background]
     above = [mark for mark in composition.marks if not mark.background]
-    backgrounds, ground = marks.painted(behind, "[black]", samples, "ground")
+    begins = float(span.first / span.rate)
+    backgrounds, ground = marks.painted(behind, "[black]", samples, "ground", begins=begins)
     chains, base = picture.composed(composition.layers, backgrounds, ground, composition.canvas, span, samples)
     filters = picture.cut(span)
     if above:
@@ -89,13 +92,11 @@ def _finish(video: Video) -> list[str]:
 
 
 def _colors(video: Video, pixels: str) -> Colors:
-    """Return what the samples of the result mean: BT.709 unless asked otherwise."""
-    asked = video.color_param
-    if asked is None:
-        return Colors("pc" if pixels.startswith("yuvj") else "tv")
+    """Return what the samples of the result mean: BT.709 unless asked otherwise, but VP8 knows only BT.601."""
+    asked = video.color_param or ColorParam()
     return Colors(
         "pc" if pixels.startswith("yuvj") or asked.color_range in ("pc", "full", "jpeg") else "tv",
-        asked.color_space or "bt709",
+        asked.color_space or ("bt470bg" if video_codec(video) == "VP8" else "bt709"),
         asked.color_trc or "bt709",
         asked.color_primaries or "bt709",
     )
@@ -103,15 +104,21 @@ def _colors(video: Video, pixels: str) -> Colors:
 
 def _gop(composition: Composition) -> int | None:
     """Return the number of frames from one key frame to the next: a segment begins with one."""
+    return composition.video.gop or _segment_frames(composition)
+
+
+def _segment_frames(composition: Composition) -> int | None:
+    """Return the least number of frames that fills a segment; None where there are none."""
     seconds = containers.segment_seconds(composition.transcode)
-    if composition.video.gop or seconds is None:
-        return composition.video.gop
-    return min(max(1, round(seconds * float(composition.fps))), _LONGEST_GOP)
+    if seconds is None:
+        return None
+    return min(max(1, math.ceil(seconds * float(composition.fps) - _JITTER)), _LONGEST_GOP)
 
 
 def _key_frames(composition: Composition) -> list[str]:
-    seconds = containers.segment_seconds(composition.transcode)
-    return [] if seconds is None else ["-force_key_frames", f"expr:gte(t,n_forced*{seconds:g})"]
+    """Force a key frame where a segment begins: counted, as FFmpeg measures each segment from its own beginning."""
+    frames = _segment_frames(composition)
+    return [] if frames is None else ["-force_key_frames", f"expr:not(mod(n,{frames}))"]
 
 
 def _quiet() -> list[str]:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from reconciler.api.messages import Operation, SpliceInfo
-from reconciler.api.transcode import TimeInterval, Transcode, Video
+from reconciler.api.transcode import AudioMix, TimeInterval, Transcode, Video
 from reconciler.service.probe import Probe, VideoTrack
 from reconciler.service.render import sound
 from reconciler.service.render.checks import checked
@@ -128,7 +128,7 @@ def compose(
     urls = [source.url for source in sources if source in seen or (source.url in kept and probes[source.url].sounds)]
     files = [File(url, probes[url]) for url in dict.fromkeys(urls)]
     number = {file.url: index for index, file in enumerate(files)}
-    transcode = checked(transcode, [probes[source.url] for source in seen], [probes[url] for url in kept])
+    transcode = checked(transcode, [probes[source.url] for source in sources], [probes[url] for url in kept])
     span = _span(transcode, [probes[source.url] for source in sources], _lengths(kept, listed, probes))
     skipped, files = _sought(span, files, kept)
     music = sound.music(listed, probes, first=len(files))
@@ -201,14 +201,14 @@ def _marks(
 # Time.
 
 
-def _lengths(kept: Sequence[str], listed: Sequence[sound.Listed], probes: Mapping[str, Probe]) -> list[float]:
-    """Return how long that lasts which is heard and not repeated."""
+def _lengths(kept: Sequence[str], listed: Sequence[AudioMix], probes: Mapping[str, Probe]) -> tuple[float, float]:
+    """Return how long the sources are heard, and how long the music that is played once, in seconds."""
     sounds = [track.duration for url in kept if (track := probes[url].audio)]
     once = (probes[mix.audio_source].audio for mix in listed if mix.mix_mode == sound.ONCE)
-    return sounds + [track.duration for track in once if track]
+    return max(sounds, default=0.0), max((track.duration for track in once if track), default=0.0)
 
 
-def _span(transcode: Transcode, probes: Sequence[Probe], sounds: Sequence[float]) -> Span:
+def _span(transcode: Transcode, probes: Sequence[Probe], sounds: tuple[float, float]) -> Span:
     """Return which frames are kept: as many as the longest source needs, cut by the time interval."""
     assert transcode.video is not None
     rate = _frame_rate(transcode.video, probes)
@@ -216,26 +216,31 @@ def _span(transcode: Transcode, probes: Sequence[Probe], sounds: Sequence[float]
     asked = float(interval.duration or 0)  # 0, as everywhere in the vendor's samples, is nothing said
     length = _length([probe.video for probe in probes if probe.video], sounds, float(interval.start or 0), asked)
     total = max(1, _frames(length, rate))
-    first = _frames(float(interval.start or 0), rate)
-    if first >= total:
+    start = float(interval.start or 0)
+    if start * float(rate) >= total:
         lasts = f"the composed video lasts {float(total / rate):g} s"
         raise RenderFailed(INVALID_ARGUMENT, f"transcode.time_interval.start is {interval.start} s, but {lasts}")
+    first = min(_frames(start, rate), total - 1)  # the last picture is shown until the end
     if not asked:
         return Span(rate, first, total - first)
     return Span(rate, first, min(max(1, _frames(asked, rate)), total - first))
 
 
-def _length(pictures: Sequence[VideoTrack], sounds: Sequence[float], start: float, asked: float) -> float:
-    """Return the length of the composition in seconds: stills have none of their own."""
-    moving = [track.duration for track in pictures if not track.still]
-    longest = max(moving, default=0.0)
-    heard = max(sounds, default=0.0)
-    if not moving and not heard:
-        if not asked:
-            advice = "write transcode.time_interval.duration"
-            raise RenderFailed(INVALID_ARGUMENT, f"all sources are still pictures, so nothing says how long; {advice}")
-        return start + asked
-    return heard if not moving or heard > longest + _TRAILING_SOUND else longest
+def _length(pictures: Sequence[VideoTrack], sounds: tuple[float, float], start: float, asked: float) -> float:
+    """Return the length of the composition in seconds.
+
+    Stills have none of their own, and music ends with the pictures; where nothing moves it decides.
+    """
+    moving = max((track.duration for track in pictures if not track.still), default=0.0)
+    heard, music = sounds
+    if moving:
+        return heard if heard > moving + _TRAILING_SOUND else moving
+    if heard or music:
+        return max(heard, music)
+    if all(track.still for track in pictures) and not asked:
+        advice = "write transcode.time_interval.duration"
+        raise RenderFailed(INVALID_ARGUMENT, f"all sources are still pictures, so nothing says how long; {advice}")
+    return start + asked
 
 
 def _frames(seconds: float, rate: Fraction) -> int:

@@ -70,13 +70,22 @@ def placed(mark: Watermark, track: VideoTrack, canvas: Rect, *, number: int) -> 
     )
 
 
-def painted(marks: Sequence[Mark], base: str, samples: str, name: str) -> tuple[list[str], str]:
-    """Paint marks over ``base`` one by one; return the chains and the label of the last one."""
+def exact(mark: Mark) -> bool:
+    """Tell whether 4:2:0 can show a mark where it is: one that moves is at every place in turn."""
+    return mark.slide is None
+
+
+def painted(marks: Sequence[Mark], base: str, samples: str, name: str, *, begins: float = 0.0) -> tuple[list[str], str]:
+    """Paint marks over ``base`` one by one; return the chains and the label of the last one.
+
+    ``begins`` is when the result begins, in seconds of the frames that are painted on.
+    """
     chains = []
     for number, mark in enumerate(marks):
         picture, result = f"[{name}{number}]", f"[{name}ed{number}]"
-        chains.append(f"[{mark.input}:{mark.track.index}]{','.join(_picture(mark, samples))}{picture}")
-        chains.append(f"{base}{picture}overlay={_place(mark)}:format={OVERLAY_FORMATS[samples]}{_when(mark)}{result}")
+        chains += _picture(mark, samples, picture)
+        overlay = f"overlay={_place(mark, begins)}:format={OVERLAY_FORMATS[samples]}{_when(mark, begins)}"
+        chains.append(f"{base}{picture}{overlay}{result}")
         base = result
     return chains, base
 
@@ -116,29 +125,36 @@ def _slide(mark: Watermark, canvas: Rect) -> Slide | None:
     return Slide(across * canvas.width, down * canvas.height, canvas.width, canvas.height)
 
 
-def _picture(mark: Mark, samples: str) -> list[str]:
-    """Bring the picture to its size and the samples of the composition.
+def _picture(mark: Mark, samples: str, label: str) -> list[str]:
+    """Bring the picture to its size and the samples of the composition, as chains that end in ``label``.
 
-    Transparent pixels on the left and upper edge move a picture to an odd place, which 4:2:0 cannot name.
+    4:2:0 has no odd places. There a picture gets a transparent row or column in front, in the colours that are beside
+    it, so that those which share a sample of colour with it are not mixed with black.
     """
     rect, track = mark.rect, mark.track
     matrix = "" if track.rgb else f":in_color_matrix={matrix_of(track)}"
-    left, top = (0, 0) if mark.slide else (rect.x % 2, rect.y % 2)
     first = [] if track.still else ["trim=end_frame=1"]  # a watermark that moved by itself would be another one
     filters = [*first, f"scale={rect.width}:{rect.height}:{SCALER}{matrix}:out_color_matrix=bt709:out_range=tv"]
-    filters.append(f"format={samples.replace('yuv', 'yuva')}")
-    if mark.opacity < 100:
-        filters.append(f"lut=a=val*{mark.opacity / 100:.2f}")
-    if left or top:
-        filters.append(f"pad={rect.width + left}:{rect.height + top}:{left}:{top}:color=black@0")
-    return [*filters, "setsar=1"]
+    fade = [f"lut=a=val*{mark.opacity / 100:.2f}"] if mark.opacity < 100 else []
+    tap, planes = f"[{mark.input}:{track.index}]", samples.replace("yuv", "yuva")
+    left, top = (0, 0) if mark.slide or "444" in samples else (rect.x % 2, rect.y % 2)
+    if not left and not top:
+        return [tap + ",".join([*filters, f"format={planes}", *fade, "setsar=1"]) + label]
+    full, name = planes.replace("420", "444"), label.strip("[]")
+    pad = f"pad={rect.width + left}:{rect.height + top}:{left}:{top}:color=black@0"
+    return [
+        f"{tap}{','.join([*filters, f'format={full}', *fade, pad])},split[{name}_c][{name}_a]",
+        f"[{name}_a]alphaextract[{name}_m]",
+        f"[{name}_c]format={full.replace('yuva', 'yuv')},fillborders=left={left}:top={top}:mode=smear[{name}_k]",
+        f"[{name}_k][{name}_m]alphamerge,scale={SCALER},format={planes},setsar=1{label}",
+    ]
 
 
-def _place(mark: Mark) -> str:
+def _place(mark: Mark, begins: float) -> str:
     rect, slide = mark.rect, mark.slide
     if slide is None:
         return f"x={rect.x - rect.x % 2}:y={rect.y - rect.y % 2}"
-    time = f"(t-{mark.start or 0:.3f})"
+    time = f"(t-{begins + (mark.start or 0):.3f})"
     x = _travel(slide.x, time, slide.width, rect.width, ahead=rect.width)
     y = _travel(slide.y, time, slide.height, rect.height, ahead=0)
     return f"x='{x}':y='{y}'"
@@ -151,8 +167,8 @@ def _travel(speed: float, time: str, side: int, length: int, *, ahead: int) -> s
     return f"mod({speed:.3f}*{time}+{length - ahead},{side + length})-{length}"
 
 
-def _when(mark: Mark) -> str:
+def _when(mark: Mark, begins: float) -> str:
     if mark.start is None and mark.end is None:
         return ""
-    end = f"*lt(t,{mark.end:.3f})" if mark.end is not None else ""
-    return f":enable='gte(t,{mark.start or 0:.3f}){end}'"
+    end = f"*lt(t,{begins + mark.end:.3f})" if mark.end is not None else ""
+    return f":enable='gte(t,{begins + (mark.start or 0):.3f}){end}'"

@@ -102,9 +102,12 @@ class Span:
         return self.first + self.frames
 
 
-def composition_format(layers: Sequence[Layer], pixfmt: str) -> str:
-    """Choose the samples to compose in: 4:2:0, unless an odd edge or the output needs the full chroma resolution."""
-    exact = all(layer.subsampled for layer in layers)
+def composition_format(layers: Sequence[Layer], pixfmt: str, *, exact: bool = True) -> str:
+    """Choose the samples to compose in: 4:2:0, unless an odd edge or the output needs the full chroma resolution.
+
+    ``exact`` tells whether 4:2:0 will do for what is painted over the layers.
+    """
+    exact = exact and all(layer.subsampled for layer in layers)
     chroma = "yuv420p" if exact and "420" in pixfmt else "yuv444p"
     return f"{chroma}10le" if pixfmt.endswith("10le") else chroma
 

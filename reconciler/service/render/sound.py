@@ -20,9 +20,6 @@ from reconciler.service.render.picture import Span
 from reconciler.service.render.unsupported import video_codec
 
 ONCE: Final = "Once"
-Listed = AudioMix
-"""A sound that is listed to be mixed in."""
-
 _LAYOUTS: Final = {1: "mono", 2: "stereo", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _LONGEST_FADE: Final = 86_400.0
 _FINE: Final = 512
@@ -101,7 +98,8 @@ def tracks(
     """Return the sound tracks of the result: what is heard of each source in each of them.
 
     One track of the sources' first sounds; with ``keep_two_tracks`` a second one of their second sounds, when there is
-    any; with ``switch_track`` the second comes first, or alone. Neither acts beside H.265.
+    any; with ``switch_track`` the second comes first, or alone, and a source with one sound gives that. Neither acts
+    beside H.265.
     """
     audio = operation.transcode.audio if operation.transcode else None
     video = operation.transcode.video if operation.transcode else None
@@ -111,8 +109,10 @@ def tracks(
     ]
     chosen = layers[:1]
     if audio is not None and video is not None and video_codec(video) != "H265":
-        order = layers[::-1] if audio.switch_track else layers
-        chosen = order if audio.keep_two_tracks else [order[0] or order[1]]
+        if audio.keep_two_tracks:
+            chosen = layers[::-1] if audio.switch_track else layers
+        elif audio.switch_track:
+            chosen = [tuple(Heard(number, probe.sounds[:2][-1]) for number, probe in sources if probe.sounds)]
     return tuple(filter(None, chosen)) or (((),) if mixed_in else ())
 
 
@@ -120,14 +120,28 @@ def chains(
     mixes: Sequence[Sequence[Heard]], mixed_in: Sequence[Music], audio: Audio, rate: int, span: Span
 ) -> list[str]:
     """Return the chains that end in ``label(0)``, ``label(1)``, …: one for each sound track of the result."""
-    layout = _LAYOUTS[audio.channels or 2]
-    shaped = f"aresample={rate}:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts={layout}"
-    length = float(span.frames / span.rate)
-    found = [f"[{each.input}:{each.track.index}]{shaped}{_shape(each, length)}" for each in mixed_in]
-    found = [f"{chain}{_copies(number, len(mixes))}" for number, chain in enumerate(found)]
+    channels, length = audio.channels or 2, float(span.frames / span.rate)
+    found = [
+        _shaped(each.input, each.track, rate, channels) + _shape(each, length) + _copies(number, len(mixes))
+        for number, each in enumerate(mixed_in)
+    ]
     for number, heard in enumerate(mixes):
-        found += _track(number, heard, [f"[music{index}_{number}]" for index in range(len(mixed_in))], shaped, span)
+        taps = [f"[heard{number}_{position}]" for position in range(len(heard))]
+        found += [_shaped(*each, rate, channels) + tap for each, tap in zip(heard, taps, strict=True)]
+        found += _track(number, taps, [f"[music{index}_{number}]" for index in range(len(mixed_in))], span)
     return found
+
+
+def _shaped(number: int, track: AudioTrack, rate: int, channels: int) -> str:
+    """Bring one sound to the rate and the channels of the result, as loud as it is.
+
+    FFmpeg takes 3 dB from a single channel that becomes two, and gives 3 dB to two that become one.
+    """
+    single = "rematrix_maxval=1:" if channels == 1 else ""
+    filters = [f"aresample={rate}:{single}{f'ochl={_LAYOUTS[1]}:' if single else ''}async=1:first_pts=0"]
+    if track.channels == 1 and channels == 2:
+        filters.append("pan=stereo|c0=c0|c1=c0")
+    return f"[{number}:{track.index}]{','.join(filters)},aformat=sample_fmts=fltp:channel_layouts={_LAYOUTS[channels]}"
 
 
 def label(number: int) -> str:
@@ -144,16 +158,14 @@ def _copies(music_number: int, count: int) -> str:
     return split + "".join(f"[music{music_number}_{number}]" for number in range(count))
 
 
-def _track(number: int, heard: Sequence[Heard], mixed_in: Sequence[str], shaped: str, span: Span) -> list[str]:
+def _track(number: int, taps: Sequence[str], mixed_in: Sequence[str], span: Span) -> list[str]:
     """Return the chains of one track: each sound at its own level, as long as the picture."""
-    taps = [f"[heard{number}_{position}]" for position in range(len(heard))]
-    found = [f"[{each.input}:{each.track.index}]{shaped}{tap}" for each, tap in zip(heard, taps, strict=True)]
     start, end = (float(frame / span.rate) for frame in (span.first, span.end))
     # Padding has an end of its own: an endless apad lets FFmpeg 9 spin for ever now and then.
     cut = [f"apad=whole_dur={end:.6f}", f"atrim=start={start:.6f}:end={end:.6f}", "asetpts=PTS-STARTPTS"]
     if not mixed_in:
-        return [*found, "".join(taps) + ",".join([*_mixed(len(taps)), *_limited(len(taps)), *cut]) + label(number)]
-    ready = list(mixed_in)
+        return ["".join(taps) + ",".join([*_mixed(len(taps)), *_limited(len(taps)), *cut]) + label(number)]
+    found, ready = [], list(mixed_in)
     if taps:
         found.append("".join(taps) + ",".join([*_mixed(len(taps)), *cut]) + f"[kept{number}]")
         ready.insert(0, f"[kept{number}]")

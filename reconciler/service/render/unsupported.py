@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from reconciler.api import codecs
 from reconciler.api.messages import Operation
-from reconciler.api.transcode import Audio, ColorParam, Transcode, TransConfig, Video
+from reconciler.api.transcode import Audio, Transcode, TransConfig, Video
 
 _SLOWEST: Final = Decimal("0.01")
 _FASTEST: Final = 60
@@ -214,7 +214,7 @@ def _video(transcode: Transcode, lacking: Collection[str]) -> Iterator[Refusal]:
     found = (*_size(video), *_encoding(video, codec), *_peaks(video, codec), *_crop(video))
     for name, message in found:
         yield Refusal(("transcode", "video", name), message)
-    yield from _color(video.color_param, pixel_format(video))
+    yield from _color(video)
 
 
 def _size(video: Video) -> Iterator[tuple[str, str]]:
@@ -268,13 +268,17 @@ def _peaks(video: Video, codec: str) -> Iterator[tuple[str, str]]:
         yield "bufsize", "a buffer acts only together with maxrate or bitrate"
 
 
-def _color(color: ColorParam | None, pixels: str) -> Iterator[Refusal]:
+def _color(video: Video) -> Iterator[Refusal]:
+    color, pixels = video.color_param, pixel_format(video)
     if color is None:
         return
     for name, known in _COLORS.items():
         value = getattr(color, name)
         if value is not None and value not in known:
             yield Refusal(("transcode", "video", "color_param", name), f"is none of {', '.join(known)}")
+    if video_codec(video) == "VP8" and color.color_space not in (None, "bt470bg", "smpte170m"):
+        message = "VP8 knows only BT.601; write bt470bg, or leave it out"
+        yield Refusal(("transcode", "video", "color_param", "color_space"), message)
     if pixels.startswith("yuvj") and color.color_range in ("tv", "limited", "mpeg"):
         message = f"{pixels} has the full range; write pc"
         yield Refusal(("transcode", "video", "color_param", "color_range"), message)
