@@ -295,7 +295,7 @@ def test_a_helper_that_answers_before_it_is_asked(folder: Path, prober: Prober) 
         prober.media_info(folder / "text.mp4")
     assert prober._idle[0]._pending or prober._idle[0]._readable(30.0)
     prober._command = command
-    with pytest.raises(ProbeError, match=r"^is not "):
+    with pytest.raises(ProbeError, match=r"^cannot be read again"):
         prober.media_info(folder / "text.mp4")
 
 

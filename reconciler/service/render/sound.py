@@ -137,8 +137,8 @@ def _shaped(number: int, track: AudioTrack, rate: int, channels: int) -> str:
 
     FFmpeg takes 3 dB from a single channel that becomes two, and gives 3 dB to two that become one.
     """
-    single = "rematrix_maxval=1:" if channels == 1 else ""
-    filters = [f"aresample={rate}:{single}{f'ochl={_LAYOUTS[1]}:' if single else ''}async=1:first_pts=0"]
+    single = f"rematrix_maxval=1:ochl={_LAYOUTS[1]}:" if channels == 1 < track.channels else ""
+    filters = [f"aresample={rate}:{single}async=1:first_pts=0"]
     if track.channels == 1 and channels == 2:
         filters.append("pan=stereo|c0=c0|c1=c0")
     return f"[{number}:{track.index}]{','.join(filters)},aformat=sample_fmts=fltp:channel_layouts={_LAYOUTS[channels]}"

@@ -131,6 +131,6 @@ def test_what_acts_is_what_the_encoder_is_told() -> None:
         audio={"bitrate": 320},
         trans_config=FPS | VIDEO | AUDIO,
     )
-    unseen = source(sound=2, kbps=192, bitrate=9_000_000)
+    unseen = source(sound=2, kbps=192, bitrate=9_000_000)  # but it counts: where it is placed is no matter of rates
     arguments = command(operation, source(sound=2, kbps=96, bitrate=800_000), unseen)
-    assert [option(arguments, name) for name in ("-b:v", "-b:a", "-r")] == ["800k", "192k", "25/1"]
+    assert [option(arguments, name) for name in ("-b:v", "-b:a", "-r")] == ["3000k", "192k", "25/1"]

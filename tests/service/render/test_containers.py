@@ -91,11 +91,13 @@ def test_the_length_of_a_segment(container: str, clip: Any, old: int | None, sec
 @pytest.mark.parametrize(
     ("video", "gop", "forced"),
     [
-        ({}, "125", "expr:gte(t,n_forced*5)"),
-        ({"hls_ts_time": 2}, "50", "expr:gte(t,n_forced*2)"),
-        ({"hls_ts_time": 2, "fps": 60}, "120", "expr:gte(t,n_forced*2)"),
-        ({"gop": 10}, "10", "expr:gte(t,n_forced*5)"),
-        ({"hls_ts_time": "0.001"}, "1", "expr:gte(t,n_forced*0.001)"),
+        ({}, "125", "expr:not(mod(n,125))"),
+        ({"hls_ts_time": 2}, "50", "expr:not(mod(n,50))"),
+        ({"hls_ts_time": 2, "fps": 60}, "120", "expr:not(mod(n,120))"),
+        ({"gop": 10}, "10", "expr:not(mod(n,125))"),
+        ({"hls_ts_time": 1, "fps": "29.97"}, "30", "expr:not(mod(n,30))"),
+        ({"hls_ts_time": "1e9"}, "100000", "expr:not(mod(n,100000))"),
+        ({"hls_ts_time": "0.001"}, "1", "expr:not(mod(n,1))"),
     ],
 )
 def test_a_segment_begins_with_a_key_frame(video: dict[str, Any], gop: str, forced: str) -> None:

@@ -170,13 +170,23 @@ def test_marks_are_painted_one_over_the_other() -> None:
     ],
 )
 def test_transparent_pixels_move_a_mark_to_an_odd_place(dx: int, dy: int, pad: str | None, place: str) -> None:
-    scaled, laid = chains(at(pos="TopLeft", dx=dx, dy=dy))
+    scaled, *smeared, laid = chains(at(pos="TopLeft", dx=dx, dy=dy))
     assert [step for step in scaled.split(",") if step.startswith("pad")] == ([pad] if pad else [])
     assert f"overlay={place}:" in laid
+    left, top = dx % 2, dy % 2
+    assert smeared == (
+        [
+            "[mark0_a]alphaextract[mark0_m]",
+            f"[mark0_c]format=yuv444p,fillborders=left={left}:top={top}:mode=smear[mark0_k]",
+            "[mark0_k][mark0_m]alphamerge,scale=flags=bicubic+accurate_rnd,format=yuva420p,setsar=1[mark0]",
+        ]
+        if pad
+        else []
+    )
 
 
 def test_a_mark_that_reaches_over_the_left_edge_is_placed_there() -> None:
-    scaled, laid = chains(at(pos="TopLeft", dx=-13))
+    scaled, *_, laid = chains(at(pos="TopLeft", dx=-13))
     assert "pad=61:40:1:0:color=black@0" in scaled
     assert "overlay=x=-14:y=0:" in laid
 

@@ -130,7 +130,7 @@ TWO, ONE, NONE = source(sound=(2, 2)), source(sound=2), source()
         pytest.param({"keep_two_tracks": True}, [TWO], [[(0, 1)], [(0, 2)]], id="two"),
         pytest.param({"keep_two_tracks": True}, [TWO, ONE], [[(0, 1), (1, 1)], [(0, 2)]], id="each of what has it"),
         pytest.param({"keep_two_tracks": True}, [ONE, ONE], [[(0, 1), (1, 1)]], id="no second one anywhere"),
-        pytest.param({"switch_track": True}, [TWO, ONE], [[(0, 2)]], id="the second one alone"),
+        pytest.param({"switch_track": True}, [TWO, ONE], [[(0, 2), (1, 1)]], id="the second one, where there is one"),
         pytest.param({"switch_track": True}, [ONE], [[(0, 1)]], id="the first where there is no second"),
         pytest.param({"keep_two_tracks": True, "switch_track": True}, [TWO], [[(0, 2)], [(0, 1)]], id="swapped"),
         pytest.param({"keep_two_tracks": True, "switch_track": True}, [ONE], [[(0, 1)]], id="nothing to swap"),
