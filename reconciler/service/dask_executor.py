@@ -168,12 +168,12 @@ class Cluster:
 
     async def _connected(self) -> Any:
         """Return a new client. Raises OSError when nobody answers."""
-        settings: Any = {"asynchronous": True, "timeout": self._seconds, "set_as_default": False}
-        client = Client(self._address, **settings)  # type: ignore[no-untyped-call]
+        new: Any = Client  # its methods have no types
+        client = new(self._address, asynchronous=True, timeout=self._seconds, set_as_default=False)
         try:
             return await client
         except OSError:
-            await client.close()  # type: ignore[no-untyped-call]
+            await client.close()
             raise
 
     async def _watch(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import shutil
 import time
@@ -170,7 +169,7 @@ class Farm:
     async def _take(self, upload: Upload, delivery: Delivery, name: str, folder: Path) -> None:
         """Make files of the parts, when they are what the task says it sent. Raises AttemptFailed."""
         names = delivery.rendered.names
-        if any(not each.startswith(name) or os.path.basename(each) != each for each in names):  # noqa: PTH119
+        if any(not each.startswith(name) or Path(each).name != each for each in names):
             raise AttemptFailed("the task delivered files with other names than it was told")
         try:
             with self._uploads.completing(upload):
