@@ -113,6 +113,7 @@ CASES: dict[type[Node], tuple[str, dict[str, Any]]] = {
             "<Progress>30</Progress><CreationTime>2026-05-01T10:00:00+0800</CreationTime>"
             "<StartTime>2026-05-01T10:00:02+0800</StartTime><EndTime>-</EndTime><QueueId>p1</QueueId>"
             f"<Tag>VideoSynthesis</Tag><Input><Object>a</Object></Input><Operation>{SMALL}</Operation>"
+            "<Engine>ffmpeg 9, 2 threads</Engine>"
         ),
         {
             "code": "NoSuchKey",
@@ -127,6 +128,7 @@ CASES: dict[type[Node], tuple[str, dict[str, Any]]] = {
             "tag": "VideoSynthesis",
             "input": {"object": "a"},
             "operation": SMALL_KEYS,
+            "engine": "ffmpeg 9, 2 threads",
         },
     ),
     JobsReply: (

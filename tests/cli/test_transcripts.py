@@ -7,7 +7,7 @@ A transcript is ``-- path --`` sections with files, then commands with what they
     ! what goes to standard error
     ? 1                      (the exit status, when it is not 0)
 
-``append``, ``sed``, ``rm`` and ``cp`` change files between commands. What differs from run to run is shown as <job>, <time>, <size> or <etag>. ``UPDATE_TRANSCRIPTS=1 pytest tests/cli`` writes what is said now; read the difference.
+``append``, ``sed``, ``rm`` and ``cp`` change files between commands. What differs from run to run is shown as <job>, <time>, <size>, <etag> or <engine>. ``UPDATE_TRANSCRIPTS=1 pytest tests/cli`` writes what is said now; read the difference.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CHANGING = (
     (r"\bt1[0-9a-f]{32}\b", "<template>"),
     (r"\b[0-9a-f]{32}\b", "<etag>"),
     (r"\b1:[0-9a-f]{40}\b", "<fingerprint>"),
+    (r"ffmpeg \S+, \d+ threads", "<engine>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:?\d\d|Z)", "<time>"),
     (r"\d+(\.\d)? (B|KiB|MiB)\b", "<size>"),
     (r'"size": \d+', '"size": <size>'),

@@ -99,6 +99,19 @@ def test_many_files_are_decoded_side_by_side_with_one_thread_each(count: int, th
     assert all(f"-threads {threads} -i" in each for each in found)
 
 
+def test_a_file_that_is_placed_many_times_is_one_file_to_decode() -> None:
+    operation = job("a.mp4", ("a.mp4", {"x": 128}), ("a.mp4", {"y": 96}), "b.mp4")
+    assert option(command(operation, source(), source()), "-threads") == "2"
+
+
+def test_music_and_marks_are_no_reason_to_decode_with_one_thread() -> None:
+    operation = job("a.mp4", audio={}, audio_mix_array=[{"audio_source": f"{n}.mp3"} for n in range(3)])
+    logos = [{"type": "Image", "image": {"url": f"{n}.png"}} for n in range(3)]
+    found = inputs(command(marked(operation, *logos), source(), *[song()] * 3, *[still()] * 3))
+    assert len(found) == 7
+    assert all("-threads 2 -i" in each for each in found)
+
+
 def test_a_path_is_told_as_a_file_whatever_it_looks_like() -> None:
     composition = compose(job("a"), {"a": source()})
     arguments = argv(composition, ffmpeg="/bin/x", inputs=[Path("/in/pipe:0 -y.mp4")], name="n", threads=1)
@@ -154,6 +167,24 @@ def test_an_interlaced_result_is_composed_at_the_rate_of_its_fields() -> None:
     assert composed(operation, source(fps=50, seconds=3)).fps == 50
 
 
+def test_a_background_of_an_interlaced_result_appears_when_it_should() -> None:
+    wall = {"type": "Image", "image": {"url": "l.png", "background": True}, "start_time": "0.5", "end_time": 1}
+    operation = marked(job("a.mp4", video={"interlaced": True}, time_interval={"start": 1}), wall)
+    chains = graph(operation, source(seconds=3), still())
+    assert any(chain.endswith(":enable='gte(t,1.500)*lt(t,2.000)'[grounded0]") for chain in chains)
+
+
+def test_a_mark_that_slides_is_composed_with_full_chroma() -> None:
+    sliding = {"slide_mode": "ScrollFromLeft", "x_slide_speed": 10}
+    logo = {"type": "Image", "image": {"url": "l.png"}}
+    still_chains = graph(marked(job("a.mp4"), logo), source(), still())
+    moving_chains = graph(marked(job("a.mp4"), logo, {**logo, "slide_config": sliding}), source(), still(), still())
+    assert "format=yuv420p" in still_chains[0].split(",")
+    assert "format=yuv444p" in moving_chains[0].split(",")
+    assert [chain for chain in moving_chains if "overlay=" in chain and ":format=yuv444[" not in chain] == []
+    assert "format=yuv420p" in moving_chains[-1].split(",")
+
+
 def test_marks_of_an_interlaced_result_are_painted_before_it_has_fields() -> None:
     operation = marked(job("a.mp4", video={"interlaced": True}), {"type": "Image", "image": {"url": "l.png"}})
     assert graph(operation, source(), still())[-1].startswith("[marked0]interlace=scan=tff:lowpass=off,setparams=")
@@ -197,3 +228,49 @@ def test_colour_parameters(video: dict[str, Any], filters: str) -> None:
     assert graph(job("a.mp4", video=video), source())[-1] == (
         f"[base]tpad=stop=50:stop_mode=clone,trim=end_frame=50,{filters}[picture]"
     )
+
+
+@pytest.mark.parametrize(
+    ("color", "matrix"), [(None, "bt470bg"), ({}, "bt470bg"), ({"color_space": "smpte170m"}, "smpte170m")]
+)
+def test_vp8_knows_no_other_colours_than_those_of_bt601(color: dict[str, Any] | None, matrix: str) -> None:
+    video = {"preset": None} | ({} if color is None else {"color_param": color})
+    last = graph(job("a.webm", container={"format": "webm"}, video=video), source())[-1]
+    assert last.endswith(
+        f"zscale=min=bt709:tin=bt709:pin=bt709:rin=tv:m={matrix}:t=bt709:p=bt709:r=tv,format=yuv420p,"
+        f"setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace={matrix}[picture]"
+    )
+
+
+# --- segments --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps", "frames"),
+    [
+        pytest.param(2, 25, 50, id="whole frames"),
+        pytest.param("0.4", 25, 10, id="a fraction of a second"),
+        pytest.param(2, "29.97", 60, id="the least number that fills it"),
+        pytest.param(1, "0.5", 1, id="at least one"),
+        pytest.param(3600, 60, 100_000, id="at most what a group of pictures may have"),
+    ],
+)
+@pytest.mark.parametrize("container", ["hls", "dash"])
+def test_segments_begin_with_key_frames_that_are_counted(
+    container: str, seconds: float | str, fps: float | str, frames: int
+) -> None:
+    packing = {"format": container, "clip_config": {"duration": seconds}}
+    arguments = command(job("a.mp4", container=packing, video={"fps": fps}), source())
+    assert option(arguments, "-force_key_frames") == f"expr:not(mod(n,{frames}))"
+    assert option(arguments, "-g") == str(frames)
+
+
+def test_a_group_of_pictures_that_was_asked_for_stays_between_segments() -> None:
+    packing = {"format": "hls", "clip_config": {"duration": 2}}
+    arguments = command(job("a.mp4", container=packing, video={"gop": 12}), source())
+    assert [option(arguments, name) for name in ("-force_key_frames", "-g")] == ["expr:not(mod(n,50))", "12"]
+
+
+def test_one_file_has_no_forced_key_frames() -> None:
+    arguments = command(job("a.mp4"), source())
+    assert [option(arguments, name) for name in ("-force_key_frames", "-g")] == [None, None]

@@ -125,6 +125,15 @@ def test_the_samples_of_the_composition(rects: list[Rect], pixfmt: str, samples:
     assert composition_format(layers, pixfmt) == samples
 
 
+@pytest.mark.parametrize(
+    ("pixfmt", "samples"),
+    [("yuv420p", "yuv444p"), ("yuv420p10le", "yuv444p10le"), ("yuv422p", "yuv444p"), ("yuv444p", "yuv444p")],
+)
+def test_what_moves_over_even_edges_is_composed_with_full_chroma(pixfmt: str, samples: str) -> None:
+    even = [Layer(0, track(), Rect(0, 0, 128, 96), Rect(0, 0, 128, 96))]
+    assert composition_format(even, pixfmt, exact=False) == composition_format([], pixfmt, exact=False) == samples
+
+
 def test_a_file_that_is_placed_twice_is_decoded_once() -> None:
     operation = job("a.mp4", ("b.mp4", {"y": 96}), ("a.mp4", {"x": 128}))
     chains = graph(operation, source(), source())
@@ -185,6 +194,60 @@ def test_hdr_is_brought_to_the_brightness_of_a_screen(matrix: str | None, taken:
     )
 
 
+def test_hdr_of_a_narrower_screen_keeps_its_primaries() -> None:
+    chain = graph(job("a.mp4"), source(transfer="smpte2084", primaries="smpte432"))[0]
+    assert "zscale=rin=tv:min=bt2020nc:pin=smpte432:tin=smpte2084:t=linear:npl=203," in chain
+    unnamed = graph(job("a.mp4"), source(transfer="smpte2084", primaries="bt709"))[0]
+    assert ":pin=bt2020:tin=smpte2084:" in unnamed
+
+
+@pytest.mark.parametrize(
+    ("facts", "matrix"),
+    [
+        ({"primaries": "bt2020"}, "bt2020nc"),
+        ({"primaries": "bt2020", "matrix": "bt2020nc", "transfer": "bt2020-10"}, "bt2020nc"),
+        ({"primaries": "smpte432", "matrix": "bt709", "transfer": "bt709"}, "bt709"),
+        ({"primaries": "smpte432", "matrix": "smpte170m", "transfer": "smpte170m"}, "smpte170m"),
+    ],
+)
+def test_wide_colours_become_those_of_bt709(facts: dict[str, Any], matrix: str) -> None:
+    chain = graph(job("a.mp4"), source(**facts))[0]
+    assert chain == (
+        f"[0:0]scale=128:96:flags=bicubic+accurate_rnd:in_color_matrix={matrix}:out_color_matrix={matrix}:out_range=tv,"
+        f"format=yuv444p10le,zscale=rin=tv:min={matrix}:pin={facts['primaries']}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv,"
+        "format=yuv420p,setsar=1,fps=25/1:start_time=0[placed0]"
+    )
+
+
+@pytest.mark.parametrize("primaries", [None, "bt709", "bt470bg", "smpte170m", "smpte240m", "bt470m"])
+def test_colours_of_usual_screens_are_left_alone(primaries: str | None) -> None:
+    chain = graph(job("a.mp4"), source(primaries=primaries))[0]
+    assert chain == graph(job("a.mp4"), source())[0]
+    assert "zscale" not in chain
+
+
+@pytest.mark.parametrize("primaries", ["bt2020", "smpte432"])
+def test_pictures_of_red_green_and_blue_are_what_they_say(primaries: str) -> None:
+    assert graph(job("a.mp4"), source(rgb=True, primaries=primaries)) == graph(job("a.mp4"), source(rgb=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "scaler"),
+    [
+        ((128, 96), "bicubic"),
+        ((2048, 1536), "bicubic"),
+        ((2049, 1536), "area"),
+        ((2048, 1537), "area"),
+        ((8, 6), "bicubic"),
+    ],
+)
+def test_a_reduction_to_less_than_a_sixteenth_averages(size: tuple[int, int], scaler: str) -> None:
+    placed = job(("a.mp4", {"width": 128, "height": 96}))
+    assert f"scale=128:96:flags={scaler}+accurate_rnd:in_color_matrix=" in graph(placed, source(*size))[0]
+    hdr = graph(placed, source(*size, transfer="smpte2084"))[0]
+    assert f"scale=128:96:flags={scaler}+accurate_rnd:in_color_matrix=bt2020nc" in hdr
+
+
 def test_a_transparent_source_is_painted_over_black_with_its_own_decoder() -> None:
     transparent = source(alpha=True, decoder="libvpx-vp9")
     chains = graph(job("a.mp4"), transparent)
@@ -210,6 +273,25 @@ def test_frames_are_dropped_before_scaling_and_repeated_after_it() -> None:
 def test_fields_are_put_together_before_frames_are_dropped(fps: int, start: str) -> None:
     (chain, *_) = graph(job("a.mp4", video={"fps": 30}), source(fps=fps, interlaced=True))
     assert chain.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps", "rate", "whole"),
+    [
+        (0.03, 50, 25, False),
+        (0.04, 50, 25, True),
+        (0.5, 25, 1, False),
+        (1.0, 25, 1, True),
+        (0.02, 50, 60, True),
+    ],
+)
+def test_a_film_that_is_shorter_than_a_frame_of_the_result_is_seen(
+    seconds: float, fps: int, rate: int, whole: bool
+) -> None:
+    operation = job("a.mp4", ("b.mp4", {"x": 128}), video={"fps": rate})
+    chain = graph(operation, source(fps=fps, seconds=seconds), source(seconds=2))[0]
+    assert f"fps={rate}/1:start_time=0" in chain
+    assert chain.endswith(":eof_action=pass[placed0]") or (":eof_action=pass," in chain) is not whole
 
 
 def test_a_still_is_held_for_as_long_as_the_others_last() -> None:
