@@ -240,19 +240,19 @@ def mixed(where: str) -> dict[str, Acts]:
         "audio_source": Acts(url("note.wav"), heard(440, 1200, 2500), [440, 2500], [440, 1200], base()),
         "mix_mode": Acts("Once", heard(1200, start=0.6), [1200], [], base("note.wav")),
         "replace": Acts(True, heard(440, 2500), [440, 2500], [2500], base()),
-        "effect_config.enable_start_fadein": Acts(True, start, 10, between(0, 5), fade(start_fadein_time=0.6)),
+        "effect_config.enable_start_fadein": Acts(True, start, 14, between(0, 7), fade(start_fadein_time=0.6)),
         "effect_config.start_fadein_time": Acts(
-            0.6, start, 10, between(0, 5), fade(enable_start_fadein=True, start_fadein_time=0.05)
+            0.6, start, 14, between(0, 7), fade(enable_start_fadein=True, start_fadein_time=0.05)
         ),
-        "effect_config.enable_end_fadeout": Acts(True, end, 10, between(0, 5), fade(end_fadeout_time=0.6)),
+        "effect_config.enable_end_fadeout": Acts(True, end, 14, between(0, 7), fade(end_fadeout_time=0.6)),
         "effect_config.end_fadeout_time": Acts(
-            0.6, end, 10, between(0, 5), fade(enable_end_fadeout=True, end_fadeout_time=0.05)
+            0.6, end, 14, between(0, 7), fade(enable_end_fadeout=True, end_fadeout_time=0.05)
         ),
         "effect_config.enable_bgm_fade": Acts(
-            True, change, between(8, 10), between(0, 6), base("note.wav", bgm_fade_time=0.15)
+            True, change, between(12, 15), between(0, 8), base("note.wav", bgm_fade_time=0.15)
         ),
         "effect_config.bgm_fade_time": Acts(
-            0.15, change, between(8, 10), between(0, 6), base("note.wav", enable_bgm_fade=True, bgm_fade_time=0.01)
+            0.15, change, between(12, 15), between(0, 8), base("note.wav", enable_bgm_fade=True, bgm_fade_time=0.01)
         ),
     }
     return {f"{where}.{name}": case for name, case in nodes.items()}

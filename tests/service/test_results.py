@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import pytest
 
 from reconciler.api import codecs
+from reconciler.api.media import MediaInfo, VideoStream
+from reconciler.service import probe
 from reconciler.service.probe import ProbeError
-from reconciler.service.results import media_info, segments_of
+from reconciler.service.results import _Joined, _stream, media_info, segments_of
 from tests.service.media import Films, job, rendered, run
 
 FRAMES = 20
@@ -82,6 +86,125 @@ def test_frames_are_counted_whatever_they_are_coded_with(
     assert done.media_info.format is not None
     assert done.media_info.format.num_stream == 1
     assert done.media_info.format.duration == pytest.approx(Decimal("0.4"), abs=Decimal("0.05"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "name", "long_name"),
+    [
+        ("mp4", [], "mov,mp4,m4a,3gp,3g2,mj2", "QuickTime / MOV"),
+        ("mov", [], "mov,mp4,m4a,3gp,3g2,mj2", "QuickTime / MOV"),
+        ("mkv", [], "matroska,webm", "Matroska / WebM"),
+        ("webm", ["-c:v", "libvpx"], "matroska,webm", "Matroska / WebM"),
+        ("avi", [], "avi", "AVI (Audio Video Interleaved)"),
+        ("flv", [], "flv", "FLV (Flash Video)"),
+        ("ts", [], "mpegts", "MPEG-TS (MPEG-2 Transport Stream)"),
+    ],
+)
+def test_formats_are_called_as_ffmpeg_calls_them(
+    films: Films, suffix: str, options: list[str], name: str, long_name: str
+) -> None:
+    path = films.film(seconds=0.4, suffix=suffix, options=options)
+    found = media_info(path).format
+    assert found is not None
+    assert (found.format_name, found.format_long_name, found.num_stream) == (name, long_name, 1)
+    if suffix != "ts":  # so short a one is not recognized by those who have to guess
+        guessed = probe.media_info(path).format
+        assert guessed is not None
+        assert (guessed.format_name, guessed.format_long_name) == (name, long_name)
+
+
+def test_pictures_of_avi_that_hold_nothing_are_not_counted(films: Films, tmp_path: Path) -> None:
+    """A frame that is shown longer is followed by empty ones, which its header counts."""
+    path = tmp_path / "made.avi"
+    held = ["-vf", "setpts=PTS+if(gte(N\\,5)\\,0.4/TB\\,0)", "-fps_mode", "vfr", "-c:v", "libx264", "-bf", "0"]
+    run("-i", str(films.film(seconds=0.4)), *held, str(path))
+    (told,) = streams(probe.media_info(path))
+    (counted,) = streams(media_info(path))
+    assert (told.num_frames, counted.num_frames) == (20, 10)
+    assert counted == told.model_copy(update={"num_frames": 10})
+
+
+def streams(info: MediaInfo) -> Sequence[VideoStream]:
+    assert info.stream is not None
+    return info.stream.video or ()
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "begins"),
+    [("H.264", ".ts", []), ("H.265", ".m4s", ["made-init.mp4"])],
+)
+def test_segments_are_read_as_one_with_or_without_what_they_begin_with(
+    films: Films, tmp_path: Path, codec: str, suffix: str, begins: list[str]
+) -> None:
+    target = tmp_path / "made.m3u8"
+    packing = {"format": "hls", "clip_config": {"duration": "0.4"}}
+    operation = job("a", keep=True, audio={}, container=packing, video={"codec": codec})
+    rendered(operation, {"a": films.film(seconds=1.2, tone=500)}, target)
+    pieces = [f"made-0000{number}{suffix}" for number in range(3)]
+    assert segments_of(target) == (*pieces, *begins)
+    info = media_info(target)
+    (video,) = streams(info)
+    assert (video.num_frames, video.duration) == (30, None)
+    assert info.format is not None
+    assert info.format.duration == pytest.approx(Decimal("1.2"), abs=Decimal("0.001"))
+    (tmp_path / pieces[1]).unlink()
+    (fewer,) = streams(media_info(target))
+    assert fewer.num_frames == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        ("made-00001.ts", ""),
+        ("made-init.mp4", ""),
+        ("made-0-init.m4s", "0"),
+        ("made-1-00001.m4s", "1"),
+        ("0123456789abcdef-12-00001.m4s", "12"),
+    ],
+)
+def test_the_stream_of_a_segment(name: str, stream: str) -> None:
+    assert _stream(name) == stream
+
+
+PIECES_OF_TEXT = ("One ", "", "and two", " make three.")
+TEXT = "".join(PIECES_OF_TEXT).encode()
+
+
+@pytest.fixture
+def pieces(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / str(number) for number in range(len(PIECES_OF_TEXT))]
+    for path, text in zip(paths, PIECES_OF_TEXT, strict=True):
+        path.write_text(text)
+    return paths
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
+def test_files_one_after_the_other_are_read_as_one(pieces: list[Path], size: int) -> None:
+    with _Joined(pieces) as joined:
+        assert (joined.readable(), joined.seekable()) == (True, True)
+        assert b"".join(iter(lambda: joined.read(size), b"")) == TEXT
+        assert (joined.tell(), joined.read(size)) == (len(TEXT), b"")
+
+
+@pytest.mark.parametrize(
+    ("offset", "whence", "place"),
+    [
+        (0, os.SEEK_SET, 0),
+        (4, os.SEEK_SET, 4),
+        (13, os.SEEK_SET, 13),
+        (-3, os.SEEK_CUR, 4),
+        (2, os.SEEK_CUR, 9),
+        (-12, os.SEEK_END, 11),
+        (0, os.SEEK_END, 23),
+        (9, os.SEEK_END, 32),
+        (-99, os.SEEK_CUR, 0),
+    ],
+)
+def test_any_place_of_joined_files_can_be_gone_to(pieces: list[Path], offset: int, whence: int, place: int) -> None:
+    with _Joined(pieces) as joined:
+        assert joined.seek(7) == 7
+        assert joined.seek(offset, whence) == place == joined.tell()
+        assert b"".join(iter(lambda: joined.read(2), b"")) == TEXT[place:]
 
 
 def test_the_name_of_every_segment_says_to_which_stream_it_belongs(films: Films, tmp_path: Path) -> None:

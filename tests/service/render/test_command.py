@@ -178,7 +178,7 @@ def test_a_mark_that_slides_is_composed_with_full_chroma() -> None:
     sliding = {"slide_mode": "ScrollFromLeft", "x_slide_speed": 10}
     logo = {"type": "Image", "image": {"url": "l.png"}}
     still_chains = graph(marked(job("a.mp4"), logo), source(), still())
-    moving_chains = graph(marked(job("a.mp4"), logo, {**logo, "slide_config": sliding}), source(), still(), still())
+    moving_chains = graph(marked(job("a.mp4"), logo, {**logo, "slide_config": sliding}), source(), still())
     assert "format=yuv420p" in still_chains[0].split(",")
     assert "format=yuv444p" in moving_chains[0].split(",")
     assert [chain for chain in moving_chains if "overlay=" in chain and ":format=yuv444[" not in chain] == []
@@ -249,28 +249,12 @@ def test_vp8_knows_no_other_colours_than_those_of_bt601(color: dict[str, Any] | 
     ("seconds", "fps", "frames"),
     [
         pytest.param(2, 25, 50, id="whole frames"),
-        pytest.param("0.4", 25, 10, id="a fraction of a second"),
         pytest.param(2, "29.97", 60, id="the least number that fills it"),
         pytest.param(1, "0.5", 1, id="at least one"),
-        pytest.param(3600, 60, 100_000, id="at most what a group of pictures may have"),
     ],
 )
-@pytest.mark.parametrize("container", ["hls", "dash"])
-def test_segments_begin_with_key_frames_that_are_counted(
-    container: str, seconds: float | str, fps: float | str, frames: int
-) -> None:
-    packing = {"format": container, "clip_config": {"duration": seconds}}
+def test_segments_of_dash_begin_with_key_frames_too(seconds: int, fps: float | str, frames: int) -> None:
+    packing = {"format": "dash", "clip_config": {"duration": seconds}}
     arguments = command(job("a.mp4", container=packing, video={"fps": fps}), source())
     assert option(arguments, "-force_key_frames") == f"expr:not(mod(n,{frames}))"
     assert option(arguments, "-g") == str(frames)
-
-
-def test_a_group_of_pictures_that_was_asked_for_stays_between_segments() -> None:
-    packing = {"format": "hls", "clip_config": {"duration": 2}}
-    arguments = command(job("a.mp4", container=packing, video={"gop": 12}), source())
-    assert [option(arguments, name) for name in ("-force_key_frames", "-g")] == ["expr:not(mod(n,50))", "12"]
-
-
-def test_one_file_has_no_forced_key_frames() -> None:
-    arguments = command(job("a.mp4"), source())
-    assert [option(arguments, name) for name in ("-force_key_frames", "-g")] == [None, None]

@@ -118,13 +118,45 @@ def test_presets_of_av1(preset: str | None, taken: str) -> None:
         ("H.264", "0.5", "1"),
         ("H.264", "18.5", "18.5"),
         ("H.265", "18.5", "18.5"),
+        ("H.264", "1", "1"),
+        ("H.265", "0.01", "1"),
         ("VP8", "18.5", "18"),
+        ("VP8", "0.5", "1"),
+        ("VP9", "1.4", "1"),
+        ("AV1", "0.9", "1"),
+        ("H.264", "51", "51"),
         ("VP9", "0.2", "1"),
         ("AV1", "30.6", "31"),
     ],
 )
 def test_quality_is_a_whole_number_for_most_encoders_and_never_lossless(codec: str, crf: str, told: str) -> None:
     assert option(video_options(Video(codec=codec, crf=Decimal(crf)), 2, gop=None), "-crf") == told
+
+
+@pytest.mark.parametrize(
+    ("preset", "speed"),
+    [
+        (None, "-deadline good -cpu-used 2 "),
+        ("good", "-deadline good -cpu-used 2 "),
+        ("realtime", "-deadline realtime -cpu-used -4 "),
+    ],
+)
+def test_the_speed_of_vp8_never_follows_the_clock(preset: str | None, speed: str) -> None:
+    assert f"-c:v libvpx {speed}" in encoder(codec="VP8", preset=preset)
+
+
+@pytest.mark.parametrize(
+    ("video", "alone"),
+    [
+        ({}, False),
+        ({"bitrate": "auto"}, False),
+        ({"bitrate": 900}, True),
+        ({"bitrate": 900, "crf": 30}, False),
+        ({"crf": 30}, False),
+    ],
+)
+def test_av1_works_alone_where_threads_would_vary_its_bitrate(video: dict[str, Any], alone: bool) -> None:
+    assert f"-svtav1-params lp={1 if alone else 4} " in encoder(4, codec="AV1", **video)
 
 
 @pytest.mark.parametrize("codec", ["H.264", "H.265", "VP8", "VP9", "AV1"])

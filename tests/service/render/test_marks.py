@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.api.watermark import Watermark
 from reconciler.service.probe import VideoTrack
-from reconciler.service.render.marks import Mark, Slide, painted, placed
+from reconciler.service.render.marks import Mark, Slide, exact, painted, placed
 from reconciler.service.render.picture import Rect
 from tests.service.media import job
 from tests.service.render.probes import graph, marked, source, still
@@ -245,6 +245,41 @@ def test_sliding(mark: Mark, place: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mark", "place", "enable"),
+    [
+        pytest.param(at(pos="TopLeft"), "x=0:y=0", "", id="always"),
+        pytest.param(at(pos="TopLeft", start_time=1), "x=0:y=0", ":enable='gte(t,3.480)'", id="from a time on"),
+        pytest.param(
+            at(pos="TopLeft", end_time="0.5"), "x=0:y=0", ":enable='gte(t,2.480)*lt(t,2.980)'", id="until a time"
+        ),
+        pytest.param(
+            sliding(5, 2, start_time=1),
+            "x='mod(20.000*(t-3.480)+0,460)-60':y='mod(6.000*(t-3.480)+40,340)-40'",
+            ":enable='gte(t,3.480)'",
+            id="one that moves begins at its edge",
+        ),
+        pytest.param(sliding(5, 0), "x='mod(20.000*(t-2.480)+0,460)-60':y='0'", "", id="always moving"),
+    ],
+)
+def test_times_count_from_the_start_of_the_result(mark: Mark, place: str, enable: str) -> None:
+    (_, laid), _ = painted([mark], "[black]", "yuv420p", "ground", begins=2.48)
+    assert laid == f"[black][ground0]overlay={place}:format=yuv420{enable}[grounded0]"
+
+
+def test_only_what_moves_needs_full_chroma() -> None:
+    assert exact(at(pos="TopLeft", dx=13, dy=7))
+    assert exact(at(slide_config={"slide_mode": "Default", "x_slide_speed": 5}))
+    assert not exact(sliding(5, 0))
+    assert not exact(sliding(0, 0))
+
+
+@pytest.mark.parametrize("samples", ["yuv444p", "yuv444p10le"])
+def test_with_full_chroma_no_mark_gets_transparent_pixels(samples: str) -> None:
+    scaled, _ = chains(at(pos="TopLeft", dx=13, dy=7), samples=samples)
+    assert "pad=" not in scaled
+
+
+@pytest.mark.parametrize(
     ("facts", "colours"),
     [
         ({}, "accurate_rnd:out_color_matrix=bt709"),
@@ -289,6 +324,24 @@ def test_times_of_marks_count_from_the_first_kept_frame() -> None:
     found = graph(operation, source(), still())
     assert found[2].endswith("trim=start_frame=25:end_frame=50,setpts=PTS-STARTPTS[cut]")
     assert ":enable='gte(t,0.500)'" in found[-2]
+
+
+def test_times_of_backgrounds_count_from_the_first_kept_frame_too() -> None:
+    sliding_wall = {"slide_config": {"slide_mode": "ScrollFromLeft", "x_slide_speed": 10}}
+    behind = {**LOGO, **sliding_wall, "image": {"url": "wall.png", "background": True}, "start_time": "0.5"}
+    operation = marked(job("a.mp4", time_interval={"start": 1}), behind)
+    (laid,) = (chain for chain in graph(operation, source(), still()) if chain.endswith("[grounded0]"))
+    assert "(t-1.500)" in laid
+    assert laid.endswith(":enable='gte(t,1.500)'[grounded0]")
+
+
+def test_times_of_backgrounds_count_from_where_the_sources_were_sought() -> None:
+    behind = {**LOGO, "image": {"url": "wall.png", "background": True}, "start_time": "0.5"}
+    operation = marked(job("a.mp4", time_interval={"start": 100, "duration": 1}), behind)
+    found = graph(operation, source(seconds=200), still())
+    assert any("trim=start_frame=50:end_frame=75" in chain for chain in found)
+    (laid,) = (chain for chain in found if chain.endswith("[grounded0]"))
+    assert ":enable='gte(t,2.500)'" in laid
 
 
 def test_backgrounds_lie_behind_the_sources_on_black() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from reconciler.service.probe import AudioTrack
 from reconciler.service.render import RenderFailed, sound
 from reconciler.service.render.picture import Span
 from reconciler.service.render.sound import Heard, Music
-from tests.service.media import job
+from tests.service.media import job, loudness, run
 from tests.service.render.probes import command, composed, graph, song, source
 
 SHAPED = "aresample=44100:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo"
@@ -110,6 +112,13 @@ def test_music(node: dict[str, Any], wanted: tuple[bool, float, float, float]) -
     assert (found.repeated, found.fade_in, found.fade_out, found.change) == wanted
 
 
+def test_no_fade_is_longer_than_a_day() -> None:
+    node = fades(start_fadein_time=10**9, end_fadeout_time=86_400, bgm_fade_time=86_401)
+    operation = job("a.mp4", audio={}, audio_mix=mix(effect_config=node))
+    (found,) = sound.music(sound.listed(operation), {"m.mp3": song(2)}, first=1)
+    assert (found.fade_in, found.fade_out, found.change) == (86_400, 86_400, 86_400)
+
+
 def test_music_needs_a_sound() -> None:
     operation = job("a.mp4", audio={}, audio_mix=mix("b.mp4"))
     with pytest.raises(RenderFailed, match=r"^b\.mp4 has no sound, so it cannot be mixed in$") as failure:
@@ -131,6 +140,17 @@ TWO, ONE, NONE = source(sound=(2, 2)), source(sound=2), source()
         pytest.param({"keep_two_tracks": True}, [TWO, ONE], [[(0, 1), (1, 1)], [(0, 2)]], id="each of what has it"),
         pytest.param({"keep_two_tracks": True}, [ONE, ONE], [[(0, 1), (1, 1)]], id="no second one anywhere"),
         pytest.param({"switch_track": True}, [TWO, ONE], [[(0, 2), (1, 1)]], id="the second one, where there is one"),
+        pytest.param(
+            {"switch_track": True}, [ONE, NONE, TWO], [[(0, 1), (2, 2)]], id="each source for itself, one is silent"
+        ),
+        pytest.param({"switch_track": True}, [NONE], [], id="nothing to switch"),
+        pytest.param({"switch_track": True}, [source(sound=(1, 2, 3))], [[(0, 2)]], id="the second of three"),
+        pytest.param(
+            {"keep_two_tracks": True, "switch_track": True},
+            [ONE, TWO],
+            [[(1, 2)], [(0, 1), (1, 1)]],
+            id="swapped, where one has no second",
+        ),
         pytest.param({"switch_track": True}, [ONE], [[(0, 1)]], id="the first where there is no second"),
         pytest.param({"keep_two_tracks": True, "switch_track": True}, [TWO], [[(0, 2)], [(0, 1)]], id="swapped"),
         pytest.param({"keep_two_tracks": True, "switch_track": True}, [ONE], [[(0, 1)]], id="nothing to swap"),
@@ -193,13 +213,47 @@ def test_sounds_are_mixed_at_their_own_levels_and_limited() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "layout"),
-    [(None, "stereo"), (1, "mono"), (2, "stereo"), (4, "4.0"), (5, "5.0"), (6, "5.1"), (8, "7.1")],
+    [(None, "stereo"), (2, "stereo"), (4, "4.0"), (5, "5.0"), (6, "5.1"), (8, "7.1")],
 )
 def test_layouts(channels: int | None, layout: str) -> None:
     (first, _) = sound.chains([[Heard(0, track())]], [], Audio(channels=channels), 8000, SPAN)
     assert first == (
         f"[0:1]aresample=8000:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts={layout}[heard0_0]"
     )
+
+
+@pytest.mark.parametrize(
+    ("has", "wants", "steps", "layout"),
+    [
+        pytest.param(1, None, "async=1:first_pts=0,pan=stereo|c0=c0|c1=c0", "stereo", id="one becomes two by default"),
+        pytest.param(1, 2, "async=1:first_pts=0,pan=stereo|c0=c0|c1=c0", "stereo", id="one becomes two"),
+        pytest.param(2, 1, "rematrix_maxval=1:ochl=mono:async=1:first_pts=0", "mono", id="two become one"),
+        pytest.param(6, 1, "rematrix_maxval=1:ochl=mono:async=1:first_pts=0", "mono", id="six become one"),
+        pytest.param(1, 1, "async=1:first_pts=0", "mono", id="one stays one"),
+        pytest.param(6, 2, "async=1:first_pts=0", "stereo", id="six become two"),
+        pytest.param(1, 6, "async=1:first_pts=0", "5.1", id="one of six"),
+    ],
+)
+def test_a_sound_stays_as_loud_as_it_is(has: int, wants: int | None, steps: str, layout: str) -> None:
+    heard, mixed = replace(track(), channels=has), replace(music(), track=replace(track(0), channels=has))
+    (first, second, *_) = sound.chains([[Heard(0, heard)]], [mixed], Audio(channels=wants), 8000, SPAN)
+    shaped = f"aresample=8000:{steps},aformat=sample_fmts=fltp:channel_layouts={layout}"
+    assert first.startswith(f"[3:0]{shaped},atrim=")
+    assert second == f"[0:1]{shaped}[heard0_0]"
+
+
+@pytest.mark.parametrize(
+    ("tone", "channels", "wants"), [("mono", 1, 2), ("stereo", 2, 1), ("5.1", 6, 1), ("mono", 1, 1), ("stereo", 2, 2)]
+)
+def test_ffmpeg_leaves_its_level(tmp_path: Path, tone: str, channels: int, wants: int) -> None:
+    same = "|".join(f"c{number}=c0" for number in range(channels))
+    path, made = tmp_path / "tone.wav", tmp_path / "made.wav"
+    run("-f", "lavfi", "-i", f"sine=f=500:d=0.4:r=8000,volume=2,pan={tone}|{same}", "-c:a", "pcm_f32le", str(path))
+    (first, *_) = sound.chains(
+        [[Heard(0, AudioTrack(0, "pcm_f32le", 8000, channels, 0.4))]], [], Audio(channels=wants), 8000, SPAN
+    )
+    run("-i", str(path), "-filter_complex", first, "-map", "[heard0_0]", "-c:a", "pcm_f32le", str(made))
+    assert loudness(made, 500, seconds=0.3) == pytest.approx(0.25, rel=0.05)
 
 
 def test_music_alone_is_as_long_as_the_picture() -> None:
@@ -275,6 +329,21 @@ def test_music_is_mixed_into_every_track() -> None:
             id="all of them",
         ),
         pytest.param(music(seconds=0, change=1), "", id="music whose length nobody knows"),
+        pytest.param(
+            music(seconds=4, repeated=False, fade_out=30),
+            ",afade=t=out:st=0.000000:d=4.000000",
+            id="a fade that is longer than music that is played once",
+        ),
+        pytest.param(
+            music(seconds=4, repeated=False, change=30),
+            ",afade=t=out:st=0.000000:d=4.000000",
+            id="so is one at its change",
+        ),
+        pytest.param(
+            music(seconds=0, repeated=False, fade_out=1),
+            ",afade=t=out:st=9.000000:d=1.000000",
+            id="music of unknown length fades at the end of the result",
+        ),
     ],
 )
 def test_fades(played: Music, filters: str) -> None:

@@ -455,6 +455,114 @@ def test_refusals_say_what_is_possible(transcode: dict[str, Any], path: str, mes
 
 
 @pytest.mark.parametrize(
+    ("codec", "rate", "channels", "low", "high"),
+    [
+        ("aac", 8000, 1, 1, 48),
+        ("aac", 44100, None, 1, 529),
+        ("aac", 48000, 1, 1, 288),
+        ("aac", 96000, 2, 1, 1152),
+        ("aac", 22050, 6, 1, 793),
+        ("mp3", 44100, 2, 8, 320),
+        ("mp3", 32000, 1, 8, 320),
+        ("mp3", 24000, 2, 8, 160),
+        ("mp3", 16000, 1, 8, 160),
+        ("mp3", 12000, 2, 8, 64),
+        ("mp3", 8000, 2, 8, 64),
+        ("opus", None, None, 6, 512),
+        ("opus", 8000, 1, 6, 256),
+        ("vorbis", 8000, 2, 12, 84),
+        ("vorbis", 11025, 2, 16, 100),
+        ("vorbis", 16000, 2, 24, 200),
+        ("vorbis", 24000, 2, 30, 180),
+        ("vorbis", 32000, 2, 36, 380),
+        ("vorbis", None, None, 45, 500),
+        ("vorbis", 48000, 2, 45, 500),
+    ],
+)
+def test_the_bitrates_of_a_sound(codec: str, rate: int | None, channels: int | None, low: int, high: int) -> None:
+    def refused(bitrate: int) -> list[tuple[str | int, ...]]:
+        node = {"codec": codec, "samplerate": rate, "channels": channels, "bitrate": bitrate}
+        return [refusal.path for refusal in unsupported(job("a.mp4", audio=node))]
+
+    named = [("transcode", "audio", "bitrate")]
+    assert [refused(bitrate) for bitrate in (low, high)] == [[], []]
+    assert [refused(bitrate) for bitrate in (low - 1, high + 1)] == [named, named]
+
+
+@pytest.mark.parametrize("container", codecs.VIDEO_CONTAINERS)
+@pytest.mark.parametrize("video", ["H.264", "H.265"])
+def test_eight_channels_fit_where_sound_is_not_packed_as_in_mpeg_ts(container: str, video: str) -> None:
+    node: dict[str, Any] = {"video": {"codec": video}, "audio": {"codec": "aac", "channels": 8}}
+    refusals = unsupported(job("a.mp4", container={"format": container}, **node))
+    packed = container == "ts" or (container, video) == ("hls", "H.264")
+    assert [refusal.path for refusal in refusals] == ([("transcode", "audio", "channels")] if packed else [])
+    node["audio"]["channels"] = 6
+    assert unsupported(job("a.mp4", container={"format": container}, **node)) == ()
+
+
+@pytest.mark.parametrize(
+    ("video", "height"),
+    [
+        ({}, None),
+        ({"height": 194}, 194),
+        ({"crop": "66:64:0:0"}, None),
+        ({"crop": "66:64:0:0", "rotate": 90}, 66),
+        ({"crop": "64:66:0:0", "rotate": 270}, None),
+        ({"crop": "64:66:0:0", "rotate": 180}, 66),
+        ({"width": 254, "rotate": 90}, 254),
+        ({"height": 194, "rotate": 90}, None),
+        ({"height": 194, "pixfmt": "yuv444p", "profile": "auto"}, None),
+        ({"height": 194, "pixfmt": "yuv422p", "profile": "auto"}, None),
+        ({"height": 194, "interlaced": False}, None),
+    ],
+)
+def test_fields_need_a_height_that_they_share(video: dict[str, Any], height: int | None) -> None:
+    refusals = unsupported(job("a.mp4", video={"interlaced": True} | video))
+    message = f"the result is {height} pixels high; the fields of yuv420p need a multiple of 4"
+    assert refusals == ((Refusal(("transcode", "video", "interlaced"), message),) if height else ())
+
+
+def test_a_crop_that_cannot_be_read_is_all_that_is_said_of_it() -> None:
+    (refusal,) = unsupported(job("a.mp4", video={"interlaced": True, "crop": "a"}))
+    assert refusal.path == ("transcode", "video", "crop")
+
+
+@pytest.mark.parametrize(
+    ("fps", "passes"),
+    [("0.01", True), ("0.009", False), ("0.5", True), ("60", True), ("60.01", False), ("-1", False)],
+)
+def test_frame_rates_that_are_rendered(fps: str, passes: bool) -> None:
+    refusals = unsupported(job("a.mp4", video={"fps": fps}))
+    assert [refusal.path for refusal in refusals] == ([] if passes else [("transcode", "video", "fps")])
+
+
+@pytest.mark.parametrize(
+    ("space", "passes"), [(None, True), ("bt470bg", True), ("smpte170m", True), ("bt709", False), ("bt2020nc", False)]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_vp8_has_the_colours_of_bt601(space: str | None, passes: bool, named: bool) -> None:
+    video = {"preset": None, "color_param": {"color_space": space}} | ({"codec": "VP8"} if named else {})
+    refusals = unsupported(job("a.mp4", container={"format": "webm"}, video=video))
+    message = "VP8 knows only BT.601; write bt470bg, or leave it out"
+    wanted = (Refusal(("transcode", "video", "color_param", "color_space"), message),)
+    assert refusals == (() if passes else wanted)
+    elsewhere = unsupported(job("a.mp4", container={"format": "webm"}, video=video | {"codec": "VP9"}))
+    assert elsewhere == ()
+
+
+def test_encoders_that_are_missing_matter_only_to_those_who_need_them() -> None:
+    operation = job("a.mp4", video={"roi": "low", "codec": "H.265"}, audio={"codec": "mp3", "bitrate": 7})
+    assert [refusal.path[1:] for refusal in unsupported(operation, ["libx265", "libmp3lame"])] == [
+        ("video", "roi"),
+        ("video", "codec"),
+        ("audio", "codec"),
+        ("audio", "bitrate"),
+    ]
+    unheard = job("a.mp4", audio={"codec": "mp3", "remove": True})
+    assert unsupported(unheard, ["libmp3lame"]) == unsupported(job("a.mp4"), ["aac"]) == ()
+
+
+@pytest.mark.parametrize(
     ("codec", "encoder"),
     [("H.264", "libx264"), ("H.265", "libx265"), ("VP8", "libvpx"), ("VP9", "libvpx-vp9"), ("AV1", "libsvtav1")],
 )
