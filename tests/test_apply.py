@@ -436,6 +436,92 @@ def test_an_object_changed_since_the_plan_is_not_deleted(world: World) -> None:
     assert world.objects["out/a.mp4"].etag == "other"
 
 
+SEGMENTS = ["out/0-00000.ts", "out/0-00001.ts"]
+
+
+def with_segments(world: World) -> None:
+    """Make one output, and let it be a playlist whose segments are there."""
+    run_once(world, DesiredState({"a": output("a")}))
+    world.objects |= {key: StoredObject("segment", 1) for key in SEGMENTS}
+    lockfile = open_lockfile(world)
+    lockfile.begin()
+    lockfile.amend("a", replace(lockfile.records["a"], files=SEGMENTS))
+    lockfile.checkpoint()
+    lockfile.close()
+    world.effects = 0
+
+
+def test_what_belongs_to_an_output_is_deleted_before_it(world: World) -> None:
+    with_segments(world)
+    left: list[list[str]] = []
+    world.on_effect = lambda what: left.append(made_keys(world)) if what == "delete_object: after" else None
+    assert run_once(world, DesiredState({}), prune=True).counts == {"delete": 1}
+    assert left == [[SEGMENTS[1], "out/a.mp4"], ["out/a.mp4"], []]
+    assert recorded(world).records == {}
+
+
+def made_keys(world: World) -> list[str]:
+    return sorted(key for key in world.objects if key.startswith("out/"))
+
+
+def test_dying_while_segments_are_deleted_leaves_none_behind(world: World, tmp_path: Path) -> None:
+    with_segments(world)
+    run_once(world, DesiredState({}), prune=True)
+    for effect in range(1, world.effects + 1):
+        fresh = World(tmp_path / str(effect), SOURCES)
+        fresh.folder.mkdir()
+        with_segments(fresh)
+        fresh.crash_at = effect
+        with contextlib.suppress(Crash):
+            run_once(fresh, DesiredState({}), prune=True)
+        fresh.revive()
+        run_once(fresh, DesiredState({}), prune=True)
+        assert (made_keys(fresh), recorded(fresh).records) == ([], {}), f"crash point {effect}"
+
+
+def test_segments_of_an_object_that_changed_since_the_plan_are_kept_with_it(world: World) -> None:
+    with_segments(world)
+    world.on_effect = lambda what: (
+        world.objects.update({"out/a.mp4": StoredObject("other", 1)}) if what == "head_object" else None
+    )
+    with pytest.raises(ApplyError):
+        run_once(world, DesiredState({}), prune=True)
+    assert made_keys(world) == [*SEGMENTS, "out/a.mp4"]
+    assert recorded(world).records["a"].files == SEGMENTS
+
+
+class Listening(Report):
+    """Keeps what is said of the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("told", "notes"),
+    [
+        ({"engine": "ffmpeg 7.1", "message": "in/a.mp4 is HDR"}, ["a: in/a.mp4 is HDR"]),
+        ({"engine": "ffmpeg 7.1"}, []),
+        pytest.param({"message": "Success"}, [], id="the cloud's says no more than that it is done"),
+        ({}, []),
+    ],
+)
+def test_what_was_done_to_sources_is_told_with_the_address(
+    world: World, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], notes: list[str]
+) -> None:
+    describe = World.describe
+    monkeypatch.setattr(World, "describe", lambda self, name: describe(self, name).model_copy(update=told))
+    monkeypatch.setattr("tests.simulation.Report", Listening)
+    report = run_once(world, DesiredState({"a": output("a")}))
+    assert isinstance(report, Listening)
+    assert report.notes == notes
+    assert recorded(world).records["a"].engine == told.get("engine")
+
+
 def test_a_stop_ends_the_deleting(world: World) -> None:
     run_once(world, DESIRED)
     stop = asyncio.Event()

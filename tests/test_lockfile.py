@@ -195,7 +195,7 @@ def test_replaying_the_journal_over_its_own_checkpoint_changes_nothing(tmp_path:
         ('{"version": 1, "outputs": {"a": 7}}', "is damaged", "git checkout"),
         ('{"version": 1, "outputs": []}', "is damaged", "git checkout"),
         ("<<<<<<< HEAD\n", "is damaged", "merge conflict"),
-        ('{"version": 2, "outputs": {}}', "has version 2, this reconciler reads up to 1", "upgrade"),
+        ('{"version": 3, "outputs": {}}', "has version 3, this reconciler reads up to 2", "upgrade"),
         ('{"version": "1", "outputs": {}}', "has version 1", "upgrade"),
     ],
 )
@@ -205,6 +205,46 @@ def test_a_damaged_lockfile_is_refused_and_left_alone(tmp_path: Path, text: str,
         load(tmp_path)
     assert advice in (caught.value.advice or "")
     assert (tmp_path / "reconciler.lock").read_text() == text
+
+
+SEGMENTS = ["out/0123456789abcdef-00000.ts", "out/0123456789abcdef-00001.ts"]
+
+
+def test_what_belongs_to_an_output_and_what_made_it_is_kept(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    playlist = replace(made("a"), engine="ffmpeg 7.1, 2 threads", files=SEGMENTS)
+    lockfile.done("a", playlist)
+    lockfile.done("b", made("b"))
+    assert load(tmp_path).records == {"a": playlist, "b": made("b")}
+    lockfile.checkpoint()
+    assert load(tmp_path).records == {"a": playlist, "b": made("b")}
+    lines = (tmp_path / "reconciler.lock").read_text().splitlines()
+    assert f'"engine": "ffmpeg 7.1, 2 threads", "etag": "made", "files": {json.dumps(SEGMENTS)}, ' in lines[1]
+    assert "engine" not in lines[2]
+    assert "files" not in lines[2]
+
+
+def test_what_an_older_version_wrote_is_read_and_rewritten_as_ours(tmp_path: Path) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.done("a", made("a"))
+    lockfile.checkpoint()
+    path = tmp_path / "reconciler.lock"
+    text = path.read_text()
+    path.write_text(text.replace('"version": 2', '"version": 1'))
+    again = opened(tmp_path)
+    assert again.records == {"a": made("a")}
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("files", ['"out/a.ts"', "[7]", '["out/a.ts", null]', "{}", "7", "true"])
+def test_files_that_are_no_list_of_keys_are_damage(tmp_path: Path, files: str) -> None:
+    lockfile = opened(tmp_path)
+    lockfile.done("a", replace(made("a"), files=SEGMENTS))
+    lockfile.checkpoint()
+    path = tmp_path / "reconciler.lock"
+    path.write_text(path.read_text().replace(json.dumps(SEGMENTS), files))
+    with pytest.raises(LockfileError, match=r"is damaged: files is "):
+        load(tmp_path)
 
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:

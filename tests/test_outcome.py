@@ -42,6 +42,27 @@ def test_the_record_has_what_was_submitted_and_what_came_of_it() -> None:
     assert found.duration is None
 
 
+@pytest.mark.parametrize(
+    ("names", "key", "files"),
+    [
+        (["out/j1.mp4"], "out/j1.mp4", None),
+        (["out/j1.m3u8", "out/0-00000.ts", "out/0-00001.ts"], "out/j1.m3u8", ["out/0-00000.ts", "out/0-00001.ts"]),
+        (["out/j1.m3u8", "out/j1.m3u8", "out/0-00000.ts"], "out/j1.m3u8", ["out/0-00000.ts"]),
+        ([], "declared", None),
+    ],
+)
+def test_what_belongs_to_the_object_is_recorded_beside_it(names: list[str], key: str, files: list[str] | None) -> None:
+    told = job({"output_file": {"object_name": names}})
+    assert key_made(told, "declared") == key
+    assert record_of(SUBMISSION, told, key, StoredObject("etag", 7), protect=False).files == files
+
+
+@pytest.mark.parametrize("engine", [None, "ffmpeg 7.1, 2 threads"])
+def test_what_made_the_object_is_recorded(engine: str | None) -> None:
+    found = record_of(SUBMISSION, job(engine=engine), "k", StoredObject("etag", 7), protect=False)
+    assert (found.engine, found.files) == (engine, None)
+
+
 @pytest.mark.parametrize("time", [None, "-", "yesterday"])
 def test_a_time_that_is_none_is_left_out(time: str | None) -> None:
     found = record_of(SUBMISSION, job(end_time=time), "k", StoredObject("etag", 7), protect=False)

@@ -6,15 +6,16 @@ All operations of a request are checked before any is stored; a message names th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Final
 
 from reconciler.api import rules, xml
 from reconciler.api.messages import TAG, JobRequest, Operation, Output
 from reconciler.api.violations import show
-from reconciler.service import keys, lettering
+from reconciler.service import keys
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.http import read_message
+from reconciler.service.publication import longest_key
 from reconciler.service.queue import NewJob
 from reconciler.service.queue_store import QueueStore
 from reconciler.service.refused import RefusedError, refuse_broken
@@ -93,7 +94,7 @@ class Admission:
         where = f"Request.Operation[{index}]"
         resolved = resolve(asked, where, kept)
         self._check_output(asked.output, where)
-        if found := [*problems(asked, resolved, where, self._lacking()), *_undrawable(resolved, where)]:
+        if found := list(problems(asked, resolved, where, self._lacking())):
             raise RefusedError("InvalidArgument", "; ".join(found))
         _check_key(resolved, where)
         put_in = None if resolved is asked else _stored(message, resolved)
@@ -107,16 +108,9 @@ class Admission:
             raise RefusedError("InvalidArgument", f"{where}.Output.Bucket: there is no bucket `{output.bucket}` here")
 
 
-def _undrawable(operation: Operation, where: str) -> Iterator[str]:
-    """Yield the texts that hold a character which no font here has."""
-    for number, mark in enumerate(operation.watermark or ()):
-        if mark.type == "Text" and mark.text is not None and (letters := lettering.lacking(mark.text)):
-            yield f"{where}.Watermark[{number}].Text.Text: no font here can draw {' '.join(letters)}"
-
-
 def _check_key(operation: Operation, where: str) -> None:
     try:
-        keys.check(object_key(operation, _SOME_JOB))
+        keys.check(longest_key(operation, object_key(operation, _SOME_JOB)))
     except RefusedError as error:
         raise RefusedError(error.code, f"{where}.Output.Object: {error.message}") from None
 

@@ -334,6 +334,8 @@ def _open(path: Path, key: str) -> BinaryIO:
 
 def _discarded(path: Path) -> bool:
     """Remove what is temporary, if it is there, and tell whether it is gone: nobody is to fail because it is not."""
+    if not os.path.lexists(path):
+        return True
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -8,6 +8,7 @@ Source: reference/video-synthesis.md §3.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Final
 
@@ -19,6 +20,7 @@ _CHINA: Final = 8 * 3600
 _START: Final = "<Operation>"
 _END: Final = "</Operation>"
 _MARKED: Final = "</DigitalWatermark>"
+_MARK: Final = re.compile(r"(<DigitalWatermark>.*?)(?:<State>[^<]*</State>)?</DigitalWatermark>", re.DOTALL)
 _MARK_STATE: Final = "<State>Failed</State>"
 
 
@@ -51,6 +53,6 @@ def _operation(job: StoredJob) -> str:
     """
     request = job.request
     told = request[request.index(_START) : request.rindex(_END)]
-    if job.state == SUCCESS and _MARKED in told and _MARK_STATE not in told:
-        return told.replace(_MARKED, f"{_MARK_STATE}{_MARKED}")
+    if job.state == SUCCESS and _MARKED in told:
+        return _MARK.sub(rf"\g<1>{_MARK_STATE}{_MARKED}", told)
     return told

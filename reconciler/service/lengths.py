@@ -7,7 +7,6 @@ not decoded, in the way in which FFmpeg will play them: it begins a file at its 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -34,8 +33,6 @@ _TAIL: Final = 30.0
 _MOST_PACKETS: Final = 10_000_000
 """How many packets are read at most: more than a day has."""
 
-_CLOCK: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
-
 
 class TooManyPacketsError(Exception):
     """A file holds more packets than anybody plays."""
@@ -51,8 +48,6 @@ def declared(container: av.container.InputContainer, stream: av.stream.Stream) -
     start = start_of(container)
     if stream.duration and stream.time_base:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - start
-    if tag := _CLOCK.match(stream.metadata.get("DURATION", "")):  # matroska
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - start
     return container.duration / 1_000_000 if container.duration else None
 
 
@@ -61,27 +56,31 @@ def start_of(container: av.container.InputContainer) -> float:
     return (container.start_time or 0) / 1_000_000
 
 
-def measured(container: av.container.InputContainer) -> dict[int, float]:
+def measured(container: av.container.InputContainer, *, whole: bool = False) -> dict[int, float] | None:
     """Return the ends of all pictures and sounds by the index of their stream, in seconds from the start of the file.
 
-    The container must have been opened just now. Raises TooManyPacketsError.
+    The container must have been opened just now. Of a large file only the end is read, unless it is to be the
+    ``whole``; None means that this was too little, as a stream has ended before. Raises TooManyPacketsError.
     """
     clocked = bool(set(_CLOCKED) & set(container.format.name.split(",")))
+    clock = _Clock(start_of(container), jumps=clocked)
     streams = [*container.streams.video, *container.streams.audio]
-    ends = {stream.index: _End(start_of(container), clocked=clocked) for stream in streams}
-    _go_to_the_tail(container, clocked=clocked)
+    ends = {stream.index: _End(clock) for stream in streams}
+    partly = not clocked and not whole and _go_to_the_tail(container)
     for packet in _packets(container, streams):
         ends[packet.stream_index].add(packet)
-    return {index: end.seconds for index, end in ends.items() if end.packets}
+    found = {index: end.seconds for index, end in ends.items() if end.packets}
+    return None if partly and len(found) < len(ends) else found
 
 
-def _go_to_the_tail(container: av.container.InputContainer, *, clocked: bool) -> None:
-    """Pass over most of a large file, where that is possible."""
-    if clocked or container.size < _LARGE or not container.duration:
-        return
+def _go_to_the_tail(container: av.container.InputContainer) -> bool:
+    """Pass over most of a large file, where that is possible, and tell whether it was."""
+    if container.size < _LARGE or not container.duration:
+        return False
     tail = container.duration + (container.start_time or 0) - int(_TAIL * 1_000_000)
     if tail > 0:
         container.seek(tail)
+    return tail > 0
 
 
 def _packets(
@@ -90,21 +89,32 @@ def _packets(
     for number, packet in enumerate(container.demux(*streams)):
         if number >= _MOST_PACKETS:
             raise TooManyPacketsError
-        if packet.size:
+        if packet.size or packet.pts is not None:  # a picture that is shown once more may have no bytes
             yield packet
+
+
+@dataclass
+class _Clock:
+    """The clock of one file: where it began, and how far it has been set right. Only some formats' clocks jump."""
+
+    start: float
+    jumps: bool
+    shift: float = 0.0
+
+    def close_gap(self, step: float) -> None:
+        """Take a step of ``step`` seconds from where the next packet was awaited for a gap, when it is too large."""
+        if self.jumps and (step > _JUMP or step < -_BACK):
+            self.shift -= step
 
 
 @dataclass
 class _End:
     """The end of one stream, as its packets come."""
 
-    start: float
-    clocked: bool
+    clock: _Clock
     seconds: float = 0.0
     packets: int = 0
-    _shift: float = 0.0
     _next: float | None = None
-    _timeless: int = 0
 
     def add(self, packet: av.packet.Packet[Any]) -> None:
         """Take one packet into account."""
@@ -112,18 +122,11 @@ class _End:
         lasts = (packet.duration or 0) * base
         self.packets += 1
         if packet.pts is None and packet.dts is None:  # of several pictures in one piece only the first has a time
-            self._timeless += 1
             self.seconds += lasts
             return
         shown = float(packet.pts if packet.pts is not None else packet.dts or 0) * base
         decoded = float(packet.dts if packet.dts is not None else packet.pts or 0) * base
-        self._close_gap(decoded)
-        self._next = decoded + self._shift + lasts
-        self.seconds = max(self.seconds, shown + self._shift - self.start + lasts)
-
-    def _close_gap(self, decoded: float) -> None:
-        if not self.clocked or self._next is None:
-            return
-        step = decoded + self._shift - self._next
-        if step > _JUMP or step < -_BACK:
-            self._shift -= step
+        if self._next is not None:
+            self.clock.close_gap(decoded + self.clock.shift - self._next)
+        self._next = decoded + self.clock.shift + lasts
+        self.seconds = max(self.seconds, shown + self.clock.shift - self.clock.start + lasts)

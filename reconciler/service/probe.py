@@ -1,22 +1,19 @@
-"""What a media file is: the facts about a source that placing it needs, and the MediaInfo of a finished output.
+"""What a source is: the facts about a media file that placing it needs.
 
 Reads headers, the first picture and nothing else. What is made of a source is the business of ``render``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.api.media import AudioStream, Format, MediaInfo, Stream, SubtitleStream, VideoStream
 from reconciler.errors import ReconcilerError
 from reconciler.service import lengths
 
@@ -46,11 +43,10 @@ DEMUXERS: Final = (
 )
 """FFmpeg's names of the formats that are read. Playlists are none of them: they make FFmpeg read other files."""
 
-_UNKNOWN: Final = "unknown"
-_RANGES: Final = {1: "tv", 2: "pc"}
+RANGES: Final = {1: "tv", 2: "pc"}
 _MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020nc"}
-_PRIMARIES: Final = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 12: "smpte432"}
-_TRANSFERS: Final = {
+PRIMARIES: Final = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 12: "smpte432"}
+TRANSFERS: Final = {
     1: "bt709",
     4: "gamma22",
     5: "gamma28",
@@ -63,8 +59,6 @@ _TRANSFERS: Final = {
     16: "smpte2084",
     18: "arib-std-b67",
 }
-_FIELD_ORDERS: Final = {0: _UNKNOWN, 1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
-_CLOCK: Final = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -180,33 +174,13 @@ def _lasts(path: Path, container: av.container.InputContainer) -> _Lasts:
 def _measured(path: Path) -> dict[int, float]:
     try:
         with _open(path) as container:
-            return lengths.measured(container)
+            found = lengths.measured(container)
+        if found is not None:
+            return found
+        with _open(path) as container:
+            return lengths.measured(container, whole=True) or {}
     except lengths.TooManyPacketsError:
         raise ProbeError("has too many packets to find its end") from None
-
-
-def media_info(path: Path) -> MediaInfo:
-    """Return the MediaInfo of an output: every node that the file's headers answer.
-
-    RefFrames is not among them, and Rotation is 0 because ``render`` writes none. Raises ProbeError when the file
-    cannot be read.
-    """
-    with _open(path) as container:
-        return described(container)
-
-
-def described(container: av.container.InputContainer) -> MediaInfo:
-    """Return the MediaInfo of an open file."""
-    streams = container.streams
-    return MediaInfo(
-        format=_format_info(container),
-        stream=Stream(
-            video=tuple(_video_info(s) for s in streams.video) or None,
-            audio=tuple(_audio_info(s) for s in streams.audio) or None,
-            subtitle=tuple(SubtitleStream(index=s.index, language=s.language or "und") for s in streams.subtitles)
-            or None,
-        ),
-    )
 
 
 @contextmanager
@@ -238,8 +212,11 @@ def _picture(container: av.container.InputContainer) -> av.video.stream.VideoStr
     shown = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not shown:
         return None
+    if not any(map(_is_known, shown)):
+        raise ProbeError("has a picture in a coding that is not known here")
     best = container.streams.best("video")
-    return next((stream for stream in shown if stream == best), shown[0])
+    known = list(filter(_is_known, shown))
+    return next((stream for stream in known if stream == best), known[0])
 
 
 def _video_track(
@@ -262,9 +239,9 @@ def _video_track(
         duration=0.0 if still else lasts(stream),
         pix_fmt=frame.format.name,
         matrix=_MATRICES.get(frame.colorspace),
-        transfer=_TRANSFERS.get(stream.codec_context.color_trc),
-        primaries=_PRIMARIES.get(stream.codec_context.color_primaries),
-        range=_RANGES.get(frame.color_range),
+        transfer=TRANSFERS.get(stream.codec_context.color_trc),
+        primaries=PRIMARIES.get(stream.codec_context.color_primaries),
+        range=RANGES.get(frame.color_range),
         rgb=frame.format.is_rgb or frame.format.has_palette,
         alpha=bool(decoder) or frame.format.has_palette or any(c.is_alpha for c in frame.format.components),
         decoder=decoder,
@@ -309,8 +286,14 @@ def _sounds(container: av.container.InputContainer, lasts: _Lasts) -> tuple[Audi
             bitrate=stream.bit_rate or 0,
         )
         for stream in streams
-        if stream.sample_rate
+        if _is_known(stream) and stream.sample_rate
     )
+
+
+def _is_known(stream: av.stream.Stream) -> bool:
+    """Tell whether anybody here can decode a stream; PyAV has no context for what nobody can."""
+    context: object = stream.codec_context
+    return context is not None
 
 
 def _rate(stream: av.video.stream.VideoStream) -> Fraction:
@@ -327,96 +310,3 @@ def _plausible(seconds: float) -> float:
     if seconds > MAX_SECONDS:
         raise ProbeError(f"declares a length of {seconds:g} s, more than is rendered ({MAX_SECONDS} s)")
     return max(seconds, 0.0)
-
-
-def _format_info(container: av.container.InputContainer) -> Format:
-    return Format(
-        num_stream=len(container.streams),
-        num_program=0,
-        format_name=container.format.name,
-        format_long_name=container.format.long_name,
-        start_time=six(lengths.start_of(container)),
-        duration=six(container.duration / 1_000_000) if container.duration else None,
-        bitrate=_kbps(container.bit_rate),
-        size=container.size,
-    )
-
-
-def _video_info(stream: av.video.stream.VideoStream) -> VideoStream:
-    codec = stream.codec_context
-    sar, dar = stream.sample_aspect_ratio, stream.display_aspect_ratio
-    return VideoStream(
-        **_common_info(stream),
-        color_primaries=_PRIMARIES.get(codec.color_primaries, _UNKNOWN),
-        color_range=_RANGES.get(codec.color_range, _UNKNOWN),
-        color_transfer=_TRANSFERS.get(codec.color_trc, _UNKNOWN),
-        profile=codec.profile,
-        width=codec.width,
-        height=codec.height,
-        has_b_frame=codec.reorder_depth,
-        sar=_ratio(sar) if sar else None,
-        dar=_ratio(dar) if dar else None,
-        pix_format=codec.pix_fmt,
-        field_order=_FIELD_ORDERS.get(codec.field_order, _UNKNOWN),
-        level=codec.level,
-        fps=six(stream.guessed_rate or 0),
-        avg_fps=_fraction(stream.average_rate or Fraction(0)),
-        num_frames=stream.frames or None,
-        rotation=six(0),
-    )
-
-
-def _audio_info(stream: av.audio.stream.AudioStream) -> AudioStream:
-    codec = stream.codec_context
-    return AudioStream(
-        **_common_info(stream),
-        sample_fmt=codec.format.name,
-        sample_rate=codec.sample_rate,
-        channel=codec.channels,
-        channel_layout=codec.layout.name,
-    )
-
-
-def _common_info(stream: av.video.stream.VideoStream | av.audio.stream.AudioStream) -> dict[str, object]:
-    """Return the nodes that a video and an audio stream share."""
-    tag = _tag(stream)
-    base = stream.time_base or Fraction(0)
-    return {
-        "index": stream.index,
-        "codec_name": stream.codec_context.codec.canonical_name,
-        "codec_long_name": stream.codec_context.codec.long_name,
-        "codec_time_base": _fraction(base),
-        "codec_tag_string": tag.decode("ascii") if tag.isascii() and tag.strip(b"\0").isalnum() else "",
-        "codec_tag": f"0x{int.from_bytes(tag, 'little'):04x}",
-        "timebase": _fraction(base),
-        "start_time": six((stream.start_time or 0) * base),
-        "duration": six(stream.duration * base) if stream.duration else None,
-        "bitrate": _kbps(stream.bit_rate),
-        "language": stream.language or "und",
-    }
-
-
-def _tag(stream: av.stream.Stream) -> bytes:
-    """Return the four bytes by which the container calls the codec; not all of them are letters."""
-    try:
-        return stream.codec_context.codec_tag.encode("latin-1", "replace")
-    except UnicodeDecodeError as error:
-        return bytes(error.object)
-
-
-def six(value: float | Fraction) -> Decimal:
-    """Write a number as the API does: six decimals."""
-    exact = Fraction(value)
-    return (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal("0.000001"))
-
-
-def _kbps(bits: int | None) -> Decimal | None:
-    return six(Fraction(bits, 1000)) if bits else None
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}:{value.denominator}"
-
-
-def _fraction(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -20,24 +20,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from threading import BoundedSemaphore, Condition, Lock
+from threading import BoundedSemaphore, Condition, Event, Lock
 from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import TypeAdapter
 
 from reconciler.api.media import MediaInfo
 from reconciler.errors import RenderError
-from reconciler.service import probe as direct
-from reconciler.service import results
-from reconciler.service.probe import Probe, ProbeError
+from reconciler.service.probe import DEMUXERS, Probe, ProbeError
 from reconciler.service.sandbox import Limits, Sandbox
 
-__all__ = ["Prober", "main"]
-
-AT_ONCE: Final = 2
+AT_ONCE: Final = 4
 """How many helpers there are at most."""
 
 _WORTH_WAITING: Final = 0.3
@@ -48,6 +45,9 @@ REMEMBERED: Final = 1000
 
 _LIMITS: Final = Limits(memory=2 << 30, file_size=0, open_files=64)
 _START_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.1
+"""How often whoever waits looks whether the answer is still wanted."""
+
 _LONGEST_ANSWER: Final = 1 << 20
 _LONGEST_WORDS: Final = 500
 _PLAIN: Final = re.compile(r"[\w.,/+-]{0,200}", re.ASCII)
@@ -61,7 +61,7 @@ sys.path[:0] = sys.argv[2:]
 for name, folder in (("reconciler", ""), ("reconciler.service", "/service")):
     sys.modules[name] = package = types.ModuleType(name)
     package.__path__ = [sys.argv[1] + folder]
-from reconciler.service.prober import main
+from reconciler.service.probing import main
 main()
 """
 """Starts a helper.
@@ -114,22 +114,22 @@ class Prober:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def probe(self, path: Path, *, timeout: float = 30.0) -> Probe:
+    def probe(self, path: Path, *, timeout: float = 30.0, given_up: Event | None = None) -> Probe:
         """Return what ``probe.probe`` says of a file, at once if it said so before.
 
-        ``timeout`` is in seconds. Raises ProbeError, also for a file that crashes or hangs the decoder; RenderError
-        when the helper cannot be started.
+        ``timeout`` is in seconds; when ``given_up`` is set nobody waits any more. Raises ProbeError, also for a file
+        that crashes or hangs the decoder; RenderError when the helper cannot be started.
         """
         key = _key(path)
         if (known := self._recall(key)) is not None:
             return known
-        found = self._ask("probe", path, timeout, _read_probe)
+        found = self._ask("probe", path, _Waiting(timeout, given_up), _read_probe)
         self._remember(key, found)
         return found
 
     def media_info(self, path: Path, *, timeout: float = 30.0) -> MediaInfo:
         """Return what ``results.media_info`` says of a result. ``timeout`` and errors are those of ``probe``."""
-        return self._ask("media_info", path, timeout, MediaInfo.model_validate)
+        return self._ask("media_info", path, _Waiting(timeout), MediaInfo.model_validate)
 
     def close(self) -> None:
         """End the helpers, also those that are at work: their questions fail."""
@@ -156,9 +156,16 @@ class Prober:
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
-    def _ask(self, question: _Question, path: Path, timeout: float, read: Callable[[Any], _Answer]) -> _Answer:
-        with self._helper() as helper:
-            answer = helper.ask(question, path, timeout)
+    def _ask(self, question: _Question, path: Path, waiting: _Waiting, read: Callable[[Any], _Answer]) -> _Answer:
+        """Ask a helper; one that died may have been killed by somebody, so the file is only to blame for a second."""
+        try:
+            return self._asked(question, path, waiting, read)
+        except _CrashError:
+            return self._asked(question, path, waiting, read)
+
+    def _asked(self, question: _Question, path: Path, waiting: _Waiting, read: Callable[[Any], _Answer]) -> _Answer:
+        with self._helper(waiting) as helper:
+            answer = helper.ask(question, path, waiting)
             if isinstance(answer.get("error"), str):
                 raise ProbeError(_printable(answer["error"]))
             try:
@@ -168,9 +175,11 @@ class Prober:
                 raise ProbeError("is not a video that can be read: what its headers say makes no sense") from None
 
     @contextmanager
-    def _helper(self) -> Iterator[_Helper]:
+    def _helper(self, waiting: _Waiting) -> Iterator[_Helper]:
         """Give a helper that is ready; it is kept afterwards if it still is."""
-        with self._places:
+        while not self._places.acquire(timeout=_LOOK_SECONDS):
+            waiting.check()
+        try:
             helper = self._taken()
             try:
                 yield helper
@@ -183,6 +192,8 @@ class Prober:
                     self._returned.notify()
                 if not kept:
                     helper.end()
+        finally:
+            self._places.release()
 
     def _taken(self) -> _Helper:
         """Take an idle helper, or start one when none becomes idle soon: an answer takes less time than a start."""
@@ -190,12 +201,12 @@ class Prober:
             if self._working or self._starting:
                 self._returned.wait_for(lambda: self._idle or self._closed, _WORTH_WAITING)
             helper = self._idle.pop() if self._idle else None
-            self._starting += helper is None
+            self._starting += 1
         try:
             return self._ready(helper)
         finally:
             with self._returned:
-                self._starting -= helper is None
+                self._starting -= 1
 
     def _ready(self, helper: _Helper | None) -> _Helper:
         if helper is None or not helper.ready():
@@ -205,6 +216,23 @@ class Prober:
             if self._closed:
                 helper.kill()
         return helper
+
+
+class _CrashError(ProbeError):
+    """A helper died over a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """How long an answer is waited for: ``timeout`` seconds, and no longer than somebody wants it."""
+
+    timeout: float
+    given_up: Event | None = None
+
+    def check(self) -> None:
+        """Raise ProbeError when nobody wants an answer any more."""
+        if self.given_up is not None and self.given_up.is_set():
+            raise ProbeError("was not looked at to the end: nobody wants to know any more")
 
 
 class _Helper:
@@ -248,18 +276,18 @@ class _Helper:
             self.end()
         return self.running
 
-    def ask(self, question: _Question, path: Path, timeout: float) -> dict[str, Any]:
+    def ask(self, question: _Question, path: Path, waiting: _Waiting) -> dict[str, Any]:
         """Return the answer to one question. Raises ProbeError, and is at its end, when there is none in time."""
         line = json.dumps({"question": question, "path": str(path.absolute())}).encode() + b"\n"
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(line)
-            answer = self._line(timeout)
+            answer = self._line(waiting.timeout, waiting.check)
         except BrokenPipeError:
             answer = b""
         except TimeoutError:
             self.end()
-            raise ProbeError(f"cannot be read within {timeout:g} s") from None
+            raise ProbeError(f"cannot be read within {waiting.timeout:g} s") from None
         except BaseException:
             self.end()
             raise
@@ -269,7 +297,7 @@ class _Helper:
             found = None
         if not isinstance(found, dict):
             self.end()
-            raise ProbeError("makes the decoder crash")
+            raise _CrashError("makes the decoder crash")
         return found
 
     def kill(self) -> None:
@@ -290,13 +318,17 @@ class _Helper:
             if pipe is not None:
                 pipe.close()
 
-    def _line(self, timeout: float) -> bytes:
-        """Return the next line without its end; less, when the helper ended or says too much. Raises TimeoutError."""
+    def _line(self, timeout: float, check: Callable[[], None] = lambda: None) -> bytes:
+        """Return the next line, without its end; less at the end. Raises TimeoutError, and what ``check`` raises."""
         assert self._process.stdout is not None
         end = time.monotonic() + timeout
         while b"\n" not in self._pending and len(self._pending) < _LONGEST_ANSWER:
-            if not self._readable(end - time.monotonic()):
-                raise TimeoutError
+            check()
+            left = end - time.monotonic()
+            if not self._readable(min(left, _LOOK_SECONDS)):
+                if left <= 0:
+                    raise TimeoutError
+                continue
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
             if not chunk:
                 break
@@ -365,7 +397,7 @@ def _probes() -> TypeAdapter[Probe]:
 def _read_probe(answer: Any) -> Probe:
     """Read what a helper said; its words get into FFmpeg's command, so that they must not be able to say anything."""
     found = _probes().validate_python(answer)
-    if found.demuxer not in direct.DEMUXERS or not all(map(_PLAIN.fullmatch, _words(answer))):
+    if found.demuxer not in DEMUXERS or not all(map(_PLAIN.fullmatch, _words(answer))):
         raise ValueError("an answer that no probe gives")
     return found
 
@@ -377,40 +409,3 @@ def _words(answer: Any) -> Iterator[str]:
     elif isinstance(answer, dict | list):
         for part in answer.values() if isinstance(answer, dict) else answer:
             yield from _words(part)
-
-
-# In the helper.
-
-
-def main() -> None:
-    """Answer questions until there are no more; the whole of a helper."""
-    import av  # noqa: F401 - what takes long to load is loaded before the first question
-
-    _probes()
-    answers = os.dup(1)
-    silence = os.open(os.devnull, os.O_RDWR)
-    os.dup2(silence, 1)  # a library that prints would break the answers
-    os.dup2(silence, 2)
-    os.write(answers, b"ready\n")
-    for line in sys.stdin.buffer:
-        question = json.loads(line)
-        said = json.dumps(_answered(question["question"], Path(question["path"])))
-        _write(answers, said.encode() + b"\n")
-
-
-def _answered(question: _Question, path: Path) -> dict[str, Any]:
-    try:
-        if question == "probe":
-            return {"answer": _probes().dump_python(direct.probe(path), mode="json")}
-        return {"answer": results.media_info(path).model_dump(mode="json", by_alias=False, exclude_none=True)}
-    except ProbeError as error:
-        return {"error": error.message}
-    except MemoryError:
-        return {"error": "needs more memory than it may have to be looked at"}
-    except Exception as error:  # noqa: BLE001 - whatever a crafted file brings about is the file's fault
-        return {"error": f"is not a video that can be read: {type(error).__name__}"}
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]

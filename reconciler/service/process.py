@@ -42,6 +42,8 @@ That end is ours and closes when we die, however we die: then ``read`` returns a
 would do the same on Linux only, and needs code of ours between fork and exec, which is unsafe beside threads.
 """
 
+_NO_ROOM: Final = "there is not enough room on the disk for the result: make some, and submit the job again"
+_NO_MEMORY: Final = "the render needs more memory than it may have (RECONCILER_RENDER_MEMORY)"
 _LINES: Final = 400
 """How many lines of FFmpeg's complaints are kept."""
 
@@ -81,11 +83,11 @@ class Words:
         """Tell whether a line says it."""
         return any(pattern.search(line) for line in self._lines)
 
-    def after(self, summary: str) -> str:
-        """Return a message: our summary, then FFmpeg's own last words."""
+    def after(self, summary: str, *, silent: str = "") -> str:
+        """Return a message: our summary, then FFmpeg's own last words, or what is said when it had none."""
         telling = [line for line in self._lines if not _AFTERMATH.search(line)]
         last = "; ".join(self._plain(line) for line in telling[-_LAST_WORDS:])
-        return f"{summary}: {last}" if last else f"{summary} and said nothing"
+        return f"{summary}: {last}" if last else f"{summary}{silent}"
 
     def _plain(self, line: str) -> str:
         for path, name in self._paths.items():
@@ -193,17 +195,18 @@ def _judge(status: int, *, ended: bool, words: Words) -> None:
         raise RenderError(words.after("the sandbox could not be set up"), advice=_SANDBOX_ADVICE)
     signalled = _signal_of(status)
     if signalled == signal.SIGXFSZ or words.mention(_FULL):
-        raise RenderFailed(DISK, words.after("there is not enough room on the disk for the result"))
+        raise RenderFailed(DISK, words.after(_NO_ROOM))
     if (status or not ended) and words.mention(_EXHAUSTED):
-        raise RenderFailed(MEMORY, words.after("the render needs more memory than it may have"))
+        raise RenderFailed(MEMORY, words.after(_NO_MEMORY))
     if signalled:
         guess = ", which is what happens when memory runs out" if signalled == signal.SIGKILL else ""
-        raise RenderFailed(INTERNAL, words.after(f"FFmpeg was killed by signal {signalled}{guess}"))
+        silent = "" if guess else " and said nothing"
+        raise RenderFailed(INTERNAL, words.after(f"FFmpeg was killed by signal {signalled}{guess}", silent=silent))
     blamed = ", ".join(words.blamed()) or "a source"
     if status or not ended:
         if words.mention(_DAMAGED):
             raise RenderFailed(INVALID_SOURCE, words.after(f"FFmpeg cannot decode {blamed}"))
-        raise RenderFailed(INTERNAL, words.after(f"FFmpeg failed with status {status}"))
+        raise RenderFailed(INTERNAL, words.after(f"FFmpeg failed with status {status}", silent=" and said nothing"))
     if words.mention(_CUT_OFF):
         raise RenderFailed(INVALID_SOURCE, words.after(f"{blamed} is incomplete"))
 

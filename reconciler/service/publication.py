@@ -1,7 +1,7 @@
 """Bringing a finished render to its key: one file, or a playlist that comes after everything that it names.
 
-The files of a segmented result carry a digest of what they were made from in their names. So a new result never
-overwrites the segments of the old one, and whoever plays sees the old one whole or the new one whole.
+The segments of a playlist are named by a digest of their contents and of its key. So a new result never overwrites the
+segments of the old one, and which segments belong to a playlist can be proven: nothing else is ever deleted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from reconciler.api import codecs
 from reconciler.api.messages import Operation
@@ -22,12 +22,16 @@ from reconciler.service.refused import RefusedError
 from reconciler.service.render.containers import CONTENT_TYPES
 from reconciler.service.render.unsupported import container_format
 
-_SEGMENT: Final = re.compile(rb"\b[0-9a-f]{16}-[0-9A-Za-z$%-]+\.(?:ts|m4s|mp4)\b")
-_MARK: Final = re.compile(rb"\b([0-9a-f]{16})-")
+MARK: Final = 16
+"""Characters of a digest with which the name of a segment begins."""
+
+_NAMED: Final = re.compile(rb"\b([0-9a-f]{16})-")
+_PLAYLISTS: Final = (b"#EXTM3U", b"<?xml")
 _LARGEST_PLAYLIST: Final = 4 << 20
+_LONGEST_NAME: Final = "0" * MARK + "-0-0000000000.m4s"
 
 
-def identity_of(operation: Operation, sources: Mapping[str, Path], *rest: str) -> str:
+def identity_of(operation: Operation, sources: Mapping[str, Path]) -> str:
     """Return a digest of everything that decides a render, in hexadecimal.
 
     ``sources`` are the files of the operation's urls; a file counts by its place, size, time and inode. Raises
@@ -37,13 +41,14 @@ def identity_of(operation: Operation, sources: Mapping[str, Path], *rest: str) -
     for name in ("output", "user_data", "job_level"):
         told.pop(name, None)
     stamps = {url: (str(path), *_stamp(path, url)) for url, path in sources.items()}
-    text = json.dumps([told, stamps, rest], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([told, stamps], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def is_segmented(operation: Operation) -> bool:
-    """Tell whether the result is a playlist with segments."""
-    return operation.transcode is not None and container_format(operation.transcode) in codecs.SEGMENTED
+def longest_key(operation: Operation, key: str) -> str:
+    """Return the longest of the keys that a result with the key ``key`` may have."""
+    segmented = operation.transcode is not None and container_format(operation.transcode) in codecs.SEGMENTED
+    return max(key, _beside(key, _LONGEST_NAME), key=len) if segmented else key
 
 
 async def publish(
@@ -52,27 +57,37 @@ async def publish(
     """Publish the files of a result, in order, the last one under ``key`` and the others beside it.
 
     ``move`` takes them out of ``folder``; otherwise they are copied. Returns the MD5 of every object by its key, that
-    of ``key`` first. Segments that only the playlist before this one named are deleted afterwards. Raises RefusedError.
+    of ``key`` first. Segments of the playlist that was there before are deleted afterwards. Raises RefusedError.
     """
-    *others, main = names
-    before = await files.in_thread(_segments_of, bucket, key) if others else set()
+    *segments, main = names
+    before = await _belonging(bucket, key)
     digests = {key: ""}
-    for name in (*others, main):
-        place = key if name is main else _beside(key, name)
-        digests[place] = await _publish(bucket, place, folder / name, token=token, move=move)
-    stale = [place for name in sorted(before - set(others)) if (place := _beside(key, name)) not in digests]
-    if stale:
+    if not segments:
+        digests[key] = await _publish(bucket, key, folder / main, token=token, move=move)
+    else:
+        mark = await files.in_thread(_mark_of, key, folder, segments)
+        for name in segments:
+            place = _beside(key, f"{mark}{name[MARK:]}")
+            digests[place] = await _publish(bucket, place, folder / name, token=token, move=move)
+        text = (folder / main).read_bytes().replace(segments[0][:MARK].encode(), mark.encode())
+        with bucket.partial(key, f"{token}-playlist") as path:
+            path.write_bytes(text)
+            digests[key] = (await bucket.publish(key, path, content_type=_type_of(folder / main))).etag
+    if stale := sorted(before - digests.keys()):
         await bucket.delete(*stale)
     return digests
 
 
 async def _publish(bucket: Bucket, key: str, path: Path, *, token: str, move: bool) -> str:
-    content_type = CONTENT_TYPES.get(path.suffix.removeprefix("."))
     if move:
-        return (await bucket.publish(key, path, content_type=content_type)).etag
+        return (await bucket.publish(key, path, content_type=_type_of(path))).etag
     with bucket.partial(key, f"{token}-copy") as copy, files.open_object(path) as source:
         await files.in_thread(files.copy, source, copy)
-        return (await bucket.publish(key, copy, content_type=content_type)).etag
+        return (await bucket.publish(key, copy, content_type=_type_of(path))).etag
+
+
+def _type_of(path: Path) -> str | None:
+    return CONTENT_TYPES.get(path.suffix.removeprefix("."))
 
 
 def _stamp(path: Path, url: str) -> Stamp:
@@ -87,17 +102,45 @@ def _beside(key: str, name: str) -> str:
     return f"{folder}{slash}{name}"
 
 
-def _segments_of(bucket: Bucket, key: str) -> set[str]:
-    """Return the segments that the playlist under ``key`` names, as we name them; none when there is no playlist."""
+# Which segments belong to which playlist.
+
+
+def _mark(key: str, digests: Mapping[str, str]) -> str:
+    """Return with what the names of segments begin; ``digests`` are their MD5s by the rest of their names."""
+    return hashlib.sha256(json.dumps([key, sorted(digests.items())]).encode()).hexdigest()[:MARK]
+
+
+def _mark_of(key: str, folder: Path, segments: Sequence[str]) -> str:
+    digests = {}
+    for name in segments:
+        with files.open_object(folder / name) as file:
+            digests[name[MARK:]] = files.digest_of(file).md5
+    return _mark(key, digests)
+
+
+async def _belonging(bucket: Bucket, key: str) -> set[str]:
+    """Return the keys of the segments that belong to the playlist under ``key``; none when there is no playlist."""
+    found: set[str] = set()
+    for mark, names in (await files.in_thread(_named, bucket, key)).items():
+        keys = {name[MARK:]: _beside(key, name) for name in names}
+        digests = {rest: (await bucket.head(segment)).etag for rest, segment in keys.items()}
+        if _mark(key, digests) == mark:
+            found.update(keys.values())
+    return found
+
+
+def _named(bucket: Bucket, key: str) -> dict[str, list[str]]:
+    """Return the files beside a playlist whose names begin with a mark that stands in it, by that mark.
+
+    Dash names its segments by a pattern, so the folder is asked.
+    """
     try:
-        with files.open_object(bucket.path(key)) as file:
-            return _named(bucket, key, file)
+        path = bucket.path(key)
+        with files.open_object(path) as file:
+            text = file.read(_LARGEST_PLAYLIST)
     except (RefusedError, OSError):
-        return set()
-
-
-def _named(bucket: Bucket, key: str, playlist: BinaryIO) -> set[str]:
-    """Read which files are those of a playlist: dash names them by a pattern, so the folder is asked."""
-    marks = {match.decode() for match in _MARK.findall(playlist.read(_LARGEST_PLAYLIST))}
-    folder = bucket.path(key).parent
-    return {path.name for mark in marks for path in folder.glob(f"{mark}-*") if _SEGMENT.fullmatch(path.name.encode())}
+        return {}
+    if not text.startswith(_PLAYLISTS):
+        return {}
+    marks = {match.decode() for match in _NAMED.findall(text)}
+    return {mark: [found.name for found in path.parent.glob(f"{mark}-*")] for mark in marks}

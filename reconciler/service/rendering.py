@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Final, Protocol
 
 from reconciler.api.media import MediaInfo
@@ -180,15 +181,19 @@ def _write_texts(operation: Operation, folder: Path) -> dict[int, tuple[Path, Pr
 
 async def _probe_all(sources: Mapping[str, Path], urls: Sequence[str], prober: Prober) -> dict[str, Probe]:
     """Probe every file, all at the same time."""
+    given_up = Event()
 
     async def one(url: str) -> Probe:
         try:
             path = sources[url]
-            return await asyncio.to_thread(prober.probe, path, timeout=_patience(path))
+            return await asyncio.to_thread(prober.probe, path, timeout=_patience(path), given_up=given_up)
         except ProbeError as error:
             raise RenderFailed(INVALID_SOURCE, f"{url} {error}") from None
 
-    return dict(zip(urls, await asyncio.gather(*map(one, urls)), strict=True))
+    try:
+        return dict(zip(urls, await asyncio.gather(*map(one, urls)), strict=True))
+    finally:
+        given_up.set()  # the threads of those that are still asked cannot be stopped otherwise
 
 
 def _text_probe(drawn: lettering.Lettering) -> Probe:
@@ -222,7 +227,8 @@ def _run(work: Work, composition: Composition, bench: Bench, texts: Mapping[int,
     confined = workshop.sandbox.command(
         command, reads=inputs, writes=bench.folder, limits=Limits(memory=work.bounds.memory, file_size=room)
     )
-    words = Words(names, dict(zip(inputs, names, strict=True)) | {bench.folder: "the output"})
+    paths = dict(zip(inputs, names, strict=True)) | {bench.folder: "the output", Path(command[0]): "FFmpeg"}
+    words = Words(names, paths)
     environment = workshop.ffmpeg.environment
     return Run(confined, bench.folder, environment, composition.frames, work.bounds.patience, words)
 

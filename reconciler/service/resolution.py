@@ -15,9 +15,10 @@ from reconciler.api import rules, xml
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.shape import tag_path
 from reconciler.api.templates import TRANSCODE, WATERMARK, TemplateRequest
+from reconciler.service import lettering
 from reconciler.service.queue import StoredJob
 from reconciler.service.refused import RefusedError
-from reconciler.service.render.unsupported import unsupported
+from reconciler.service.render.unsupported import Refusal, unsupported
 from reconciler.service.template_store import StoredTemplate
 
 Kept = Mapping[str, StoredTemplate]
@@ -62,8 +63,15 @@ def problems(asked: Operation, resolved: Operation, where: str, lacking: Collect
             yield f"{_origin(asked, where, found.path)}{rules.wire_message(found, Operation)}"
         if broken:
             return
-    for refusal in unsupported(resolved, lacking):
+    for refusal in (*unsupported(resolved, lacking), *_undrawable(resolved)):
         yield f"{_origin(asked, where, refusal.path)}{tag_path(Operation, refusal.path)}: {refusal.message}"
+
+
+def _undrawable(operation: Operation) -> Iterator[Refusal]:
+    """Yield the texts that hold a character which no font here has."""
+    for number, mark in enumerate(operation.watermark or ()):
+        if mark.type == "Text" and mark.text is not None and (letters := lettering.lacking(mark.text)):
+            yield Refusal(("watermark", number, "text", "text"), f"no font here can draw {' '.join(letters)}")
 
 
 def object_key(operation: Operation, job: str) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from typing_extensions import override
 
 from reconciler.api.media import AudioStream, Format, MediaInfo, Stream, VideoStream
-from reconciler.service import probe
+from reconciler.service.media_info import described, six
 from reconciler.service.probe import ProbeError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ _INIT: Final = "-init."
 
 def segments_of(path: Path) -> tuple[str, ...]:
     """Return the names of the files that belong to a result, in order: they begin with its own name and a hyphen."""
-    return tuple(sorted(found.name for found in path.parent.glob(f"{path.stem}-*")))
+    names = [found.name for found in path.parent.glob(f"{path.stem}-*")]
+    return tuple(sorted(names, key=lambda name: (_stream(name), len(name), name)))
 
 
 def media_info(path: Path) -> MediaInfo:
@@ -74,7 +75,7 @@ def media_info(path: Path) -> MediaInfo:
 
 def _counted(container: av.container.InputContainer) -> MediaInfo:
     """Describe an open file; its frames are counted where no header does, or where it counts empty ones too."""
-    info = probe.described(container)
+    info = described(container)
     videos = (info.stream.video if info.stream else None) or ()
     if container.format.name != "avi" and all(video.num_frames for video in videos):
         return info
@@ -89,25 +90,25 @@ def _of_segments(path: Path, segments: Sequence[str]) -> MediaInfo:
     for _, names in groupby(segments, key=_stream):
         files = sorted((path.parent / name for name in names), key=lambda file: _INIT not in file.name)
         with _Joined(files) as joined, _opened(joined, files[-1].suffix) as container:
-            described = probe.described(container)
+            told = described(container)
             counts, seconds = _measured(container)
-        stream, base = _with_counts(described, counts).stream or Stream(), len(videos) + len(audios)
+        stream, base = _with_counts(told, counts).stream or Stream(), len(videos) + len(audios)
         videos += [_moved(video, base) for video in stream.video or ()]
         audios += [_moved(audio, base) for audio in stream.audio or ()]
         lasts = max(lasts, seconds)
     name, long_name = _PLAYLISTS[path.suffix]
     size = sum((path.parent / each).stat().st_size for each in (*segments, path.name))
-    described_file = Format(
+    described_format = Format(
         num_stream=len(videos) + len(audios),
         num_program=0,
         format_name=name,
         format_long_name=long_name,
         start_time=Decimal("0.000000"),
-        duration=probe.six(lasts),
-        bitrate=probe.six(Fraction(size * 8, 1000) / lasts) if lasts else None,
+        duration=six(lasts),
+        bitrate=six(Fraction(size * 8, 1000) / lasts) if lasts else None,
         size=size,
     )
-    return MediaInfo(format=described_file, stream=Stream(video=tuple(videos), audio=tuple(audios) or None))
+    return MediaInfo(format=described_format, stream=Stream(video=tuple(videos), audio=tuple(audios) or None))
 
 
 _AnyStream = TypeVar("_AnyStream", VideoStream, AudioStream)
@@ -163,8 +164,9 @@ def _opened(file: BinaryIO | RawIOBase, suffix: str) -> Iterator[av.container.In
     """Open a file as what it was written as: there is no need to guess, and of a short one nobody could."""
     import av
 
+    name = _FORMATS[suffix][0].partition(",")[0]
     try:
-        with av.open(file, "r", format=_FORMATS[suffix][0].partition(",")[0]) as container:
+        with av.open(file, "r", format=name, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise ProbeError(f"cannot be read again: {error.strerror}") from None

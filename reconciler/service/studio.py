@@ -29,6 +29,9 @@ FEWEST_THREADS: Final = 2
 DEFAULT_SECONDS: Final = 6 * 3600.0
 """Seconds that a render may take unless RECONCILER_RENDER_SECONDS says otherwise."""
 
+_SMALLEST_MEMORY: Final = 256
+"""MiB; with less FFmpeg does not even start as it should."""
+
 _LEAST_MEMORY: Final = 4 << 30
 """Bytes of address space that every render may take: threads reserve much of it, and use little."""
 
@@ -138,12 +141,13 @@ def bounds(environ: Mapping[str, str]) -> Bounds:
     RECONCILER_RENDER_SECONDS is the time, RECONCILER_RENDER_MEMORY the address space in MiB; by default six hours, and
     as much as the machine has memory. Raises UsageError.
     """
-    seconds = _positive(environ, "RECONCILER_RENDER_SECONDS", DEFAULT_SECONDS)
-    memory = _positive(environ, "RECONCILER_RENDER_MEMORY", max(_physical_memory(), _LEAST_MEMORY) / (1 << 20))
+    seconds = _number(environ, "RECONCILER_RENDER_SECONDS", DEFAULT_SECONDS, (0.001, 1e9))
+    default = max(_physical_memory(), _LEAST_MEMORY) / (1 << 20)
+    memory = _number(environ, "RECONCILER_RENDER_MEMORY", default, (_SMALLEST_MEMORY, 1e9))
     return Bounds(seconds=seconds, memory=int(memory) << 20)
 
 
-def _positive(environ: Mapping[str, str], name: str, default: float) -> float:
+def _number(environ: Mapping[str, str], name: str, default: float, allowed: tuple[float, float]) -> float:
     text = environ.get(name, "").strip()
     if not text:
         return default
@@ -151,8 +155,9 @@ def _positive(environ: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{name} is {text}, which is no number above 0", advice="write a number, or leave it out")
+    low, high = allowed
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {text}, which is no number from {low:g} on", advice="write one, or leave it out")
     return value
 
 

@@ -7,6 +7,7 @@ finished, so whatever ends this process, the next worker finds it (``Queue.rescu
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
+from weakref import WeakValueDictionary
 
 from reconciler.api import xml
 from reconciler.api.media import Md5Info, MediaResult, OutputFile
@@ -24,13 +26,14 @@ from reconciler.errors import RenderError
 from reconciler.service import address
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.database import until_written
-from reconciler.service.publication import identity_of, is_segmented, publish
+from reconciler.service.publication import MARK, identity_of, publish
 from reconciler.service.queue import Made, Queue, StoredJob
 from reconciler.service.refused import RefusedError
 from reconciler.service.render import RenderFailed
+from reconciler.service.render.failure import DISK, INTERNAL
 from reconciler.service.rendering import Bounds, Rendered, Work
 from reconciler.service.resolution import object_key, stored_request
-from reconciler.service.shared import InFlight
+from reconciler.service.shared import InFlight, Make
 from reconciler.service.studio import Renderer
 from reconciler.service.urls import renamed, urls_of
 
@@ -45,9 +48,8 @@ PROGRESS_SECONDS: Final = 0.2
 _MOST_WAITING: Final = 64
 """Jobs at most that wait for another one's render without taking a place."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _END: Final = "the end of a job"
-_NAME: Final = 16
-"""Characters of an identity that name the files of a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,14 @@ class _Output(NamedTuple):
 
     folder: Path
     rendered: Rendered
+
+
+class _Goal(NamedTuple):
+    """Where a job's result is to be, and for which job."""
+
+    bucket: Bucket
+    key: str
+    job: str
 
 
 @dataclass(slots=True)
@@ -99,6 +109,7 @@ class Worker:
         self._places = places
         self._how = how
         self._in_flight: InFlight[_Output] = InFlight()
+        self._publishing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._waiting = 0  # jobs whose result is being made for another one: they take no place
         self._running: dict[asyncio.Task[None], str] = {}
         self._awake = asyncio.Event()
@@ -153,10 +164,11 @@ class Worker:
         except (RenderFailed, RefusedError) as error:
             code, message = error.code, str(error) if isinstance(error, RenderFailed) else error.message
         except (RenderError, OSError, sqlite3.OperationalError) as error:
-            code, message = "InternalError", _reason(error)
+            full = isinstance(error, OSError) and error.errno in _FULL
+            code, message = DISK if full else INTERNAL, _reason(error)
         except Exception as error:
             log.exception("job %s", job.id)
-            code, message = "InternalError", f"{type(error).__name__}: {error}"
+            code, message = INTERNAL, f"{type(error).__name__}: {error}"
         else:
             await until_written(lambda: self._queue.succeed(job.id, made), _END)
             return
@@ -170,19 +182,21 @@ class Worker:
         operation = renamed(operation, lambda url: source_key(url, job.bucket, self._region))
         sources = self._sources(operation, job.bucket)
         identity = identity_of(operation, sources)
-        name = identity[:_NAME]
-        if is_segmented(operation):  # the names of its segments are in the playlist, so each key has its own
-            name = identity = identity_of(operation, sources, key)[:_NAME]
-        work = Work(operation, name, self._how.threads, self._how.bounds, job.priority)
+        work = Work(operation, identity[:MARK], self._how.threads, self._how.bounds, job.priority)
 
         @asynccontextmanager
         async def make(tell: Callable[[float], None]) -> AsyncIterator[_Output]:
             with target.partial_folder(key, job.id) as folder:
                 yield _Output(folder, await self._render(work, sources, folder, tell))
 
-        with self._placed(identity):
-            async with self._in_flight.use(identity, make, _Progress(self._queue, job.id)) as (output, alone):
-                digests = await publish(target, key, output.folder, output.rendered.names, token=job.id, move=alone)
+        progress, goal = _Progress(self._queue, job.id), _Goal(target, key, job.id)
+        with self._placed(identity) as waits:
+            try:
+                rendered, digests = await self._published(identity, make, progress, goal)
+            except (RefusedError, OSError):
+                if not waits:
+                    raise  # else it may be the fault of the other job's key
+                rendered, digests = await self._published(job.id, make, progress, goal)
         result = MediaResult(
             output_file=OutputFile(
                 bucket=target.name,
@@ -192,7 +206,6 @@ class Worker:
                 md5_info=tuple(Md5Info(object_name=name, md5=md5) for name, md5 in digests.items()),
             )
         )
-        rendered = output.rendered
         return Made(
             xml.write(rendered.media_info, "MediaInfo").decode(),
             xml.write(result, "MediaResult").decode(),
@@ -200,15 +213,26 @@ class Worker:
             "; ".join(rendered.notes) or None,
         )
 
+    async def _published(
+        self, identity: str, make: Make[_Output], progress: _Progress, goal: _Goal
+    ) -> tuple[Rendered, dict[str, str]]:
+        """Publish what is made, or being made already; return the MD5s of its objects, the main one first."""
+        bucket, key, job = goal
+        async with self._in_flight.use(identity, make, progress) as (output, alone):
+            lock = self._publishing.setdefault((bucket.name, key), asyncio.Lock())
+            async with lock:  # two results of several files for one key must not be mixed
+                names = output.rendered.names
+                return output.rendered, await publish(bucket, key, output.folder, names, token=job, move=alone)
+
     @contextmanager
-    def _placed(self, identity: str) -> Iterator[None]:
-        """Give our place away while another job's render makes our result."""
+    def _placed(self, identity: str) -> Iterator[bool]:
+        """Give our place away while another job's render makes our result; tell whether one does."""
         waits = self._in_flight.holds(identity)
         self._waiting += waits
         if waits:
             self.wake()
         try:
-            yield
+            yield waits
         finally:
             self._waiting -= waits
 

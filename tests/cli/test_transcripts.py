@@ -7,7 +7,7 @@ A transcript is ``-- path --`` sections with files, then commands with what they
     ! what goes to standard error
     ? 1                      (the exit status, when it is not 0)
 
-``append``, ``sed``, ``rm`` and ``cp`` change files between commands. What differs from run to run is shown as <job>, <time>, <size>, <etag> or <engine>. ``UPDATE_TRANSCRIPTS=1 pytest tests/cli`` writes what is said now; read the difference.
+``append``, ``sed``, ``rm`` and ``cp`` change files between commands, ``ls`` lists a folder. What differs from run to run is shown as <job>, <time>, <size>, <etag>, <engine> or <digest>. ``UPDATE_TRANSCRIPTS=1 pytest tests/cli`` writes what is said now; read the difference.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CHANGING = (
     (r"\bt1[0-9a-f]{32}\b", "<template>"),
     (r"\b[0-9a-f]{32}\b", "<etag>"),
     (r"\b1:[0-9a-f]{40}\b", "<fingerprint>"),
+    (r"\b[0-9a-f]{16}-(?=\w+\.(ts|m4s|mp4)\b)", "<digest>-"),
     (r"ffmpeg \S+, \d+ threads", "<engine>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:?\d\d|Z)", "<time>"),
     (r"\d+(\.\d)? (B|KiB|MiB)\b", "<size>"),
@@ -57,6 +58,9 @@ def perform(command: str, capfd: pytest.CaptureFixture[str]) -> Iterator[str]:
     """Run one command and yield its lines as the transcript shows them."""
     yield f"$ {command}"
     words = shlex.split(command)
+    if words[0] == "ls":
+        yield from sorted(f"> {stable(path.name)}" for path in Path(words[1]).iterdir())
+        return
     if words[0] != "reconciler":
         change_files(words)
         return

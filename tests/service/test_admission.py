@@ -10,9 +10,11 @@ from reconciler.api import xml
 from reconciler.api.messages import JobRequest
 from reconciler.api.templates import TemplateRequest
 from reconciler.api.transcode import Transcode
+from reconciler.api.watermark import Image, Watermark
 from reconciler.service.admission import Admission, read_request
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.database import Database
+from reconciler.service.ffmpeg import locate
 from reconciler.service.index import ObjectIndex
 from reconciler.service.queue_store import QueueStore
 from reconciler.service.refused import RefusedError
@@ -139,6 +141,72 @@ def test_one_broken_operation_refuses_them_all_by_its_number(
     assert desk.refusal(request(operation("a"), broken))[0] == code
     assert desk.refusal(request(operation("a"), broken))[1].startswith(f"Request.Operation[1].{message}")
     assert desk.refusal(request(broken))[1].startswith(f"Request.Operation.{message}")
+
+
+RARE = ("\U00020000", "\U00020001")
+"""Characters of Chinese names, which the documents allow and no font here has."""
+
+
+def written(*texts: str) -> tuple[Watermark, ...]:
+    """A watermark for each text."""
+    looks = {"font_size": 20, "font_type": "simfang.ttf", "font_color": "0xFF0000", "transparency": 100}
+    node = {"type": "Text", "pos": "TopLeft", "loc_mode": "Absolute"}
+    return tuple(Watermark.model_validate({**node, "text": {"text": text, **looks}}) for text in texts)
+
+
+def test_a_text_that_no_font_can_draw_is_refused_by_its_node(desk: Desk) -> None:
+    drawn = operation("a", watermark=written("demo", "样片"))
+    assert desk.admission.admit(request(drawn), desk.bucket())
+    undrawn = operation("b", watermark=written("demo", f"{RARE[1]}a{RARE[0]}a{RARE[1]}"))
+    assert desk.refusal(request(drawn, undrawn)) == (
+        "InvalidArgument",
+        f"Request.Operation[1].Watermark[1].Text.Text: no font here can draw {RARE[1]} {RARE[0]}",
+    )
+    assert desk.refusal(request(operation("a", watermark=written(RARE[0])))) == (
+        "InvalidArgument",
+        f"Request.Operation.Watermark[0].Text.Text: no font here can draw {RARE[0]}",
+    )
+
+
+def test_the_text_of_a_picture_is_not_drawn(desk: Desk) -> None:
+    (mark,) = written(RARE[0])
+    image = {
+        "type": "Image",
+        "image": Image(url=f"https://{BUCKET}.cos.{REGION}.myqcloud.com/l.png", mode="Original", transparency=100),
+    }
+    assert desk.admission.admit(request(operation("a", watermark=(mark.model_copy(update=image),))), desk.bucket())
+
+
+def test_a_text_of_a_template_is_looked_at_too(desk: Desk) -> None:
+    template = desk.templates.create(BUCKET, TemplateRequest.of("names", *written(RARE[0]))).id
+    code, message = desk.refusal(request(operation("a", watermark_template_id=[template])))
+    assert code == "InvalidArgument"
+    assert message.endswith(f"Text.Text: no font here can draw {RARE[0]}")
+
+
+FEWER = """#!/bin/sh
+echo "Encoders:"
+echo " V....D libx264              H.264"
+echo " A....D aac                  AAC"
+"""
+
+
+def test_what_ffmpeg_cannot_encode_is_refused_by_its_node(desk: Desk, tmp_path: Path) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(FEWER)
+    program.chmod(0o755)
+    ffmpeg = locate({"RECONCILER_FFMPEG": str(program)})
+    admission = Admission(desk.queues, desk.templates, desk.buckets, REGION, lacking=lambda: ffmpeg.lacking)
+    encoded = {"container": {"format": "mp4"}, "video": {"width": 640, "height": 360}, "audio": {}}
+    assert admission.admit(request(operation("a", transcode=encoded)), desk.bucket())
+    encoded |= {"video": {"width": 640, "height": 360, "codec": "H.265"}, "audio": {"codec": "mp3"}}
+    with pytest.raises(RefusedError) as caught:
+        admission.admit(request(operation("a", transcode=encoded)), desk.bucket())
+    assert caught.value.code == "InvalidArgument"
+    assert caught.value.message == (
+        "Request.Operation.Transcode.Video.Codec: this machine's FFmpeg has no libx265, so it cannot encode H.265; "
+        "Request.Operation.Transcode.Audio.Codec: this machine's FFmpeg has no libmp3lame, so it cannot encode mp3"
+    )
 
 
 def test_the_key_is_judged_with_the_suffix_of_the_templates_container(desk: Desk) -> None:

@@ -1,14 +1,24 @@
+"""How jobs are told: the echo of what was asked for, the results, and what was done that nobody asked for."""
+
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.api import xml
 from reconciler.api.media import Format, MediaInfo, MediaResult, OutputFile
 from reconciler.api.messages import Job, JobOperation, JobRequest, Operation
+from reconciler.api.watermark import DigitalWatermark
 from reconciler.service.jobs_detail import jobs_detail, wire_time
 from reconciler.service.queue import StoredJob
-from tests.service.harness import operation
+from reconciler.service.rendering import Rendered, Work
+from tests.service.harness import Studio, drop, operation, running
 
 INFO = MediaInfo(format=Format(size=7))
 RESULT = MediaResult(output_file=OutputFile(bucket="b-1", object_name=("out/x.mp4",)))
@@ -70,6 +80,72 @@ def test_a_finished_job_tells_which_ffmpeg_made_it() -> None:
 def test_what_was_done_to_the_sources_of_a_finished_job_is_its_message() -> None:
     job = DONE._replace(request=stored(operation("a")), notes="in/a.mp4 is HDR & was converted")
     assert (told(job).code, told(job).message) == ("Success", "in/a.mp4 is HDR & was converted")
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "notes", "told_as"),
+    [
+        ("Success", None, None, None),
+        ("Success", None, "in/a.mp4 is HDR", "in/a.mp4 is HDR"),
+        ("Failed", "no room", None, "no room"),
+        ("Failed", "no room", "in/a.mp4 is HDR", "no room"),
+    ],
+)
+def test_why_a_job_failed_comes_before_what_was_done(
+    state: str, message: str | None, notes: str | None, told_as: str | None
+) -> None:
+    job = DONE._replace(request=stored(operation("a")), state=state, message=message, notes=notes)
+    assert told(job).message == told_as
+
+
+class Noting(Studio):
+    """A renderer that has something to say of its sources."""
+
+    async def __call__(
+        self, work: Work, sources: Mapping[str, Path], folder: Path, on_progress: Callable[[float], None]
+    ) -> Rendered:
+        made = await super().__call__(work, sources, folder, on_progress)
+        return replace(made, notes=("one is HDR", "two is interlaced"))
+
+
+def test_notes_reach_whoever_asks(tmp_path: Path) -> None:
+    drop(tmp_path, "in/a.mp4")
+
+    async def main() -> None:
+        async with running(tmp_path, render=Noting()) as caller:
+            noted, same = await caller.submit(*(operation("in/a.mp4", user_data=number) for number in "12"))
+            done = await caller.until(noted.job_id)
+            assert (done.state, done.code, done.engine) == ("Success", "Success", "a studio")
+            assert done.message == "one is HDR; two is interlaced"
+            assert (noted.message, noted.engine) == (None, None)
+            assert (await caller.until(same.job_id)).message == done.message
+
+    asyncio.run(main())
+
+
+MARK = DigitalWatermark(message="demo", type="Text", version="V1", ignore_error=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [("Submitted", None), ("Running", None), ("Success", "Failed"), ("Failed", None), ("Cancel", None)],
+)
+def test_a_finished_job_went_on_without_its_digital_watermark(state: str, wanted: str | None) -> None:
+    found = told(DONE._replace(request=stored(operation("a", digital_watermark=MARK)), state=state)).operation
+    assert found is not None
+    assert found.digital_watermark == MARK.model_copy(update={"state": wanted})
+
+
+def test_only_a_digital_watermark_has_such_a_state() -> None:
+    asked = operation("a", user_data="</DigitalWatermark>")
+    found = told(DONE._replace(request=stored(asked))).operation
+    assert found is not None
+    assert (found.digital_watermark, found.user_data) == (None, "</DigitalWatermark>")
+    marked = told(
+        DONE._replace(request=stored(operation("a", digital_watermark=MARK, user_data="</DigitalWatermark>")))
+    )
+    assert marked.operation is not None
+    assert marked.operation.digital_watermark == MARK.model_copy(update={"state": "Failed"})
 
 
 def test_the_echo_is_what_was_asked_for_not_what_is_rendered() -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from reconciler.errors import RenderError
 from reconciler.service import prober as module
-from reconciler.service.probe import ProbeError, media_info, probe
+from reconciler.service.probe import ProbeError, probe
+from reconciler.service.results import media_info
 from reconciler.service.prober import AT_ONCE, Prober
 from reconciler.service.sandbox import Kind, Sandbox
 from tests.service.kinds import EVERY, SAMPLE, STRONG, confined
@@ -93,6 +94,69 @@ def test_no_more_helpers_than_places(folder: Path, prober: Prober) -> None:
         found = list(pool.map(prober.media_info, [folder / "film.mp4"] * 24))
     assert found == [media_info(folder / "film.mp4")] * 24
     assert 1 <= len(prober._idle) <= AT_ONCE
+
+
+def logged(prober: Prober, log: Path) -> None:
+    """Let every helper that is started write a line first."""
+    prober._command = ["/bin/sh", "-c", 'echo started >>"$0"; exec "$@"', str(log), *prober._command]
+
+
+def copies(folder: Path, count: int) -> list[Path]:
+    found = [folder / f"{number}.mp4" for number in range(count)]
+    for path in found:
+        path.write_bytes(SAMPLE.read_bytes())
+    return found
+
+
+def test_a_question_waits_for_a_helper_at_work_rather_than_start_another(
+    folder: Path, tmp_path: Path, prober: Prober, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WORTH_WAITING", 60.0)  # a busy machine may take longer than is worth waiting
+    log = tmp_path / "log"
+    logged(prober, log)
+    with ThreadPoolExecutor(10) as pool:
+        found = list(pool.map(prober.probe, copies(folder, 10)))
+    assert found == [probe(folder / "film.mp4")] * 10
+    assert log.read_text() == "started\n"
+    assert len(prober._idle) == 1
+
+
+def test_a_question_waits_no_longer_than_a_helper_takes_to_start(
+    folder: Path, pipe: Path, tmp_path: Path, prober: Prober
+) -> None:
+    log = tmp_path / "log"
+    logged(prober, log)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(prober.probe, pipe)
+        writer = os.open(pipe, os.O_WRONLY)  # returns when the helper has opened it
+        try:
+            assert prober.probe(folder / "film.mp4") == probe(folder / "film.mp4")
+            assert log.read_text() == "started\nstarted\n"
+            assert not asked.done()
+        finally:
+            os.close(writer)
+        with pytest.raises(ProbeError):
+            asked.result()
+    assert len(prober._idle) == AT_ONCE
+
+
+def test_the_next_question_waits_for_nobody(folder: Path, tmp_path: Path, prober: Prober) -> None:
+    log = tmp_path / "log"
+    logged(prober, log)
+    for path in copies(folder, 3):
+        prober.probe(path)
+    assert log.read_text() == "started\n"
+    assert (prober._starting, prober._working) == (0, [])
+
+
+def test_a_helper_that_cannot_be_started_is_started_no_more(folder: Path, prober: Prober) -> None:
+    command = prober._command
+    helper(prober, "exit 3")
+    with pytest.raises(RenderError):
+        prober.probe(folder / "film.mp4")
+    assert (prober._starting, prober._working, prober._idle) == (0, [], [])
+    prober._command = command
+    assert prober.probe(folder / "film.mp4").duration == 5.312
 
 
 # Remembering.

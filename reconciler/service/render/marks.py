@@ -84,7 +84,7 @@ def painted(marks: Sequence[Mark], base: str, samples: str, name: str, *, begins
     for number, mark in enumerate(marks):
         picture, result = f"[{name}{number}]", f"[{name}ed{number}]"
         chains += _picture(mark, samples, picture)
-        overlay = f"overlay={_place(mark, begins)}:format={OVERLAY_FORMATS[samples]}{_when(mark, begins)}"
+        overlay = f"overlay={_place(mark, samples, begins)}:format={OVERLAY_FORMATS[samples]}{_when(mark, begins)}"
         chains.append(f"{base}{picture}{overlay}{result}")
         base = result
     return chains, base
@@ -137,7 +137,7 @@ def _picture(mark: Mark, samples: str, label: str) -> list[str]:
     filters = [*first, f"scale={rect.width}:{rect.height}:{SCALER}{matrix}:out_color_matrix=bt709:out_range=tv"]
     fade = [f"lut=a=val*{mark.opacity / 100:.2f}"] if mark.opacity < 100 else []
     tap, planes = f"[{mark.input}:{track.index}]", samples.replace("yuv", "yuva")
-    left, top = (0, 0) if mark.slide or "444" in samples else (rect.x % 2, rect.y % 2)
+    left, top = _shift(mark, samples)
     if not left and not top:
         return [tap + ",".join([*filters, f"format={planes}", *fade, "setsar=1"]) + label]
     full, name = planes.replace("420", "444"), label.strip("[]")
@@ -150,10 +150,16 @@ def _picture(mark: Mark, samples: str, label: str) -> list[str]:
     ]
 
 
-def _place(mark: Mark, begins: float) -> str:
+def _shift(mark: Mark, samples: str) -> tuple[int, int]:
+    """Return how many transparent columns and rows go before a picture, so that it is laid at an even place."""
+    return (0, 0) if mark.slide or "444" in samples else (mark.rect.x % 2, mark.rect.y % 2)
+
+
+def _place(mark: Mark, samples: str, begins: float) -> str:
     rect, slide = mark.rect, mark.slide
     if slide is None:
-        return f"x={rect.x - rect.x % 2}:y={rect.y - rect.y % 2}"
+        left, top = _shift(mark, samples)
+        return f"x={rect.x - left}:y={rect.y - top}"
     time = f"(t-{begins + (mark.start or 0):.3f})"
     x = _travel(slide.x, time, slide.width, rect.width, ahead=rect.width)
     y = _travel(slide.y, time, slide.height, rect.height, ahead=0)

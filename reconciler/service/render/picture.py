@@ -204,15 +204,16 @@ def _sized(track: VideoTrack, rect: Rect) -> list[str]:
         return [f"{size}:in_color_matrix={matrix_of(track)}:out_color_matrix=bt709:out_range=tv"]
     primaries = track.primaries if track.primaries in _WIDE else "bt2020"
     # One matrix through the scaler, so that what comes out still means what zscale is told.
-    matrix = track.matrix or "bt2020nc"
-    scaled = [f"{size}:in_color_matrix={matrix}:out_color_matrix={matrix}:out_range=tv", "format=yuv444p10le"]
+    matrix = track.matrix or ("bt2020nc" if is_hdr(track) or primaries == "bt2020" else matrix_of(track))
+    samples, linear = ("yuva444p10le", "gbrapf32le") if track.alpha else ("yuv444p10le", "gbrpf32le")
+    scaled = [f"{size}:in_color_matrix={matrix}:out_color_matrix={matrix}:out_range=tv", f"format={samples}"]
     meaning = f"rin=tv:min={matrix}:pin={primaries}"
     if not is_hdr(track):
         return [*scaled, f"zscale={meaning}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv"]
     return [
         *scaled,
         f"zscale={meaning}:tin={track.transfer}:t=linear:npl={_WHITE}",
-        "format=gbrpf32le",
+        f"format={linear}",
         "zscale=p=bt709",
         "tonemap=mobius:param=0.7:desat=2:peak=5",
         "zscale=t=bt709:m=bt709:r=tv",
