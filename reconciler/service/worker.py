@@ -49,6 +49,7 @@ _MOST_WAITING: Final = 64
 """Jobs at most that wait for another one's render without taking a place."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _END: Final = "the end of a job"
 
 
@@ -270,7 +271,8 @@ def source_key(url: str, bucket: str, region: str) -> str:
 
 def _reason(error: RenderError | OSError | sqlite3.OperationalError) -> str:
     if isinstance(error, OSError):
-        return f"the result could not be stored: {error.strerror or error}"
+        advice = "; see that the service may write there" if error.errno in _FORBIDDEN else ""
+        return f"the result could not be stored: {error.strerror or error}{advice}"
     if isinstance(error, sqlite3.OperationalError):
         return f"the result could not be noted down: {error}"
     return f"{error.message}; {error.advice}" if error.advice else error.message

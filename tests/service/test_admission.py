@@ -215,3 +215,33 @@ def test_the_key_is_judged_with_the_suffix_of_the_templates_container(desk: Desk
     assert desk.admission.admit(request(asked), desk.bucket())
     longer = operation("a", to="x" * 252 + ".${ext}", transcode_template_id=template)
     assert desk.refusal(request(longer))[0] == "KeyTooLong"
+
+
+SEGMENTED: dict[str, Any] = {"container": {"format": "hls"}, "video": {"width": 640, "height": 360}}
+DEEP = "/".join(["y" * 200] * 4)
+"""A folder that leaves room for 47 bytes."""
+
+
+@pytest.mark.parametrize("container", ["hls", "dash"])
+def test_the_keys_of_segments_must_be_short_enough_too(desk: Desk, container: str) -> None:
+    transcode = {**SEGMENTED, "container": {"format": container}}
+    fits, too_long = f"{DEEP}/{'z' * 12}/x", f"{DEEP}/{'z' * 13}/x"
+    assert desk.admission.admit(request(operation("a", to=fits, transcode=transcode)), desk.bucket())
+    code, message = desk.refusal(request(operation("a", to=too_long, transcode=transcode)))
+    assert code == "KeyTooLong"
+    assert message.startswith("Request.Operation.Output.Object: ")
+    assert desk.admission.admit(request(operation("a", to=too_long)), desk.bucket())
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [
+        ("out/", "InvalidObjectName"),
+        ("out/.reconciler-x.partial", "InvalidObjectName"),
+        ("a//x", "InvalidObjectName"),
+        ("x" * 256, "KeyTooLong"),
+    ],
+)
+def test_the_key_of_a_playlist_is_judged_like_any_other(desk: Desk, to: str, code: str) -> None:
+    assert desk.refusal(request(operation("a", to=to, transcode=SEGMENTED)))[0] == code
+    assert desk.refusal(request(operation("a", to=to)))[0] == code

@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Event
 from typing import Any, Final
 
 import pytest
+from typing_extensions import override
 
 from reconciler.service import studio
 from reconciler.service.probe import MAX_SECONDS, Probe, ProbeError, probe
@@ -183,7 +185,8 @@ class Fooled(Prober):
 
     shown: Probe
 
-    def probe(self, path: Path, *, timeout: float = 30.0) -> Probe:
+    @override
+    def probe(self, path: Path, *, timeout: float = 30.0, given_up: Event | None = None) -> Probe:
         return self.shown
 
 

@@ -136,6 +136,46 @@ def test_a_cover_picture_is_not_the_picture(films: Films, tmp_path: Path) -> Non
     assert (video.width, video.frames) == (160, 10)
 
 
+SOUND = {b"mp4a": b"apac", b"esds": b"none"}
+PICTURE = {b"avc1\0": b"none\0"}
+
+
+def unknown(film: Path, path: Path, names: dict[bytes, bytes]) -> Path:
+    """A film whose coding, of its first picture or sound, is called by a name that nobody knows."""
+    content = film.read_bytes()
+    for name, other in names.items():
+        assert name in content
+        content = content.replace(name, other, 1)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_sound_in_a_coding_that_is_not_known_is_left_out(films: Films, tmp_path: Path) -> None:
+    """Recordings of telephones hold one beside the usual one."""
+    film = films.film(tone=500)
+    found = probe(unknown(film, tmp_path / "film.mp4", SOUND))
+    assert (found.video, found.sounds) == (seen(film), ())
+    assert found.duration == seen(film).duration
+    both = tmp_path / "both.mp4"
+    run("-i", str(film), "-i", str(films.film(tone=900)), "-map", "0", "-map", "1:a", "-c", "copy", str(both))
+    assert [sound.index for sound in probe(unknown(both, both, SOUND)).sounds] == [2]
+
+
+@pytest.mark.parametrize("names", [PICTURE, PICTURE | SOUND], ids=["the picture", "both"])
+def test_a_picture_in_a_coding_that_is_not_known_is_said(
+    films: Films, tmp_path: Path, names: dict[bytes, bytes]
+) -> None:
+    with pytest.raises(ProbeError) as failure:
+        probe(unknown(films.film(tone=500), tmp_path / "film.mp4", names))
+    assert str(failure.value) == "has a picture in a coding that is not known here"
+
+
+def test_a_sound_alone_in_a_coding_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(ProbeError) as failure:
+        probe(unknown(sound(tmp_path), tmp_path / "unknown.mp4", SOUND))
+    assert str(failure.value) == "has neither a picture nor a sound"
+
+
 def sound_with_cover(folder: Path) -> Path:
     path = folder / "song.m4a"
     song = ["-f", "lavfi", "-i", "sine=d=1", "-f", "lavfi", "-i", "color=white:s=64x64:d=1", "-frames:v", "1"]

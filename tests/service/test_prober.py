@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,8 +20,8 @@ import pytest
 from reconciler.errors import RenderError
 from reconciler.service import prober as module
 from reconciler.service.probe import ProbeError, probe
-from reconciler.service.results import media_info
 from reconciler.service.prober import AT_ONCE, Prober
+from reconciler.service.results import media_info
 from reconciler.service.sandbox import Kind, Sandbox
 from tests.service.kinds import EVERY, SAMPLE, STRONG, confined
 
@@ -137,7 +139,7 @@ def test_a_question_waits_no_longer_than_a_helper_takes_to_start(
             os.close(writer)
         with pytest.raises(ProbeError):
             asked.result()
-    assert len(prober._idle) == AT_ONCE
+    assert len(prober._idle) == 2
 
 
 def test_the_next_question_waits_for_nobody(folder: Path, tmp_path: Path, prober: Prober) -> None:
@@ -279,6 +281,101 @@ def test_a_file_that_crashes_the_decoder(folder: Path, prober: Prober, end: str)
     assert str(failure.value) == "makes the decoder crash"
     prober._command = command
     assert prober.probe(folder / "film.mp4").duration == 5.312
+
+
+def test_a_file_is_asked_about_twice_before_it_is_blamed(folder: Path, tmp_path: Path, prober: Prober) -> None:
+    log = tmp_path / "log"
+    helper(prober, "echo ready; read -r question; kill -SEGV $$")
+    logged(prober, log)
+    with pytest.raises(ProbeError, match=r"^makes the decoder crash$"):
+        prober.probe(folder / "film.mp4")
+    assert log.read_text() == "started\nstarted\n"
+    assert (prober._starting, prober._working, prober._idle) == (0, [], [])
+
+
+def test_a_bad_file_is_asked_about_once(folder: Path, tmp_path: Path, prober: Prober) -> None:
+    log = tmp_path / "log"
+    helper(prober, 'echo ready; read -r question; echo \'{"error": "is bad"}\'; exit 0')
+    logged(prober, log)
+    with pytest.raises(ProbeError, match=r"^is bad$"):
+        prober.probe(folder / "film.mp4")
+    assert log.read_text() == "started\n"
+
+
+def appeared(path: Path) -> str:
+    """What a file holds, as soon as it is there."""
+    for _ in range(3000):
+        if path.exists() and (text := path.read_text()):
+            return text
+        time.sleep(0.01)
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize("question", ["probe", "media_info"])
+def test_a_helper_that_somebody_else_kills_is_not_the_files_fault(
+    folder: Path, tmp_path: Path, prober: Prober, question: str
+) -> None:
+    """As the kernel does when memory runs out: it need not be the file that took it."""
+    asked = tmp_path / "asked"
+    first = 'echo ready; read -r question; echo $$ >"$0"; exec sleep 600'
+    prober._command = ["/bin/sh", "-c", f'[ -e "$0" ] && exec "$@"; {first}', str(asked), *prober._command]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(getattr(prober, question), folder / "film.mp4")
+        os.kill(int(appeared(asked)), signal.SIGKILL)
+        assert answer.result(60) == {"probe": probe, "media_info": media_info}[question](folder / "film.mp4")
+    assert len(prober._idle) == 1
+
+
+# A question that nobody asks any more.
+
+SLOW = 'echo ready; read -r question; echo $$ >"$0.$$"; mv "$0.$$" "$0"; exec sleep 600'
+"""A helper that never answers, and tells when it was asked."""
+
+NOBODY = r"^was not looked at to the end: nobody wants to know any more$"
+
+
+def test_an_answer_that_nobody_waits_for_any_more(folder: Path, tmp_path: Path, prober: Prober) -> None:
+    command, asked, given_up = prober._command, tmp_path / "asked", Event()
+    prober._command = ["/bin/sh", "-c", SLOW, str(asked)]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(prober.probe, folder / "film.mp4", timeout=600, given_up=given_up)
+        slow = int(appeared(asked))
+        given_up.set()
+        with pytest.raises(ProbeError, match=NOBODY):
+            answer.result(20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(slow, 0)
+    assert (prober._starting, prober._working, prober._idle) == (0, [], [])
+    prober._command = command
+    assert prober.probe(folder / "film.mp4", given_up=Event()).duration == 5.312
+
+
+def test_a_place_that_nobody_waits_for_any_more(folder: Path, tmp_path: Path, prober: Prober) -> None:
+    asked, given_up = tmp_path / "asked", [Event() for _ in range(AT_ONCE + 1)]
+    prober._command = ["/bin/sh", "-c", SLOW, str(asked)]
+    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+        answers = []
+        for each in given_up[:-1]:
+            answers.append(pool.submit(prober.probe, folder / "film.mp4", timeout=600, given_up=each))
+            appeared(asked)
+            asked.unlink()
+        waiting = pool.submit(prober.probe, folder / "film.mp4", timeout=600, given_up=given_up[-1])
+        given_up[-1].set()
+        with pytest.raises(ProbeError, match=NOBODY):
+            waiting.result(20)
+        assert not any(answer.done() for answer in answers)
+        assert not asked.exists()
+        for each in given_up:
+            each.set()
+        for answer in answers:
+            with pytest.raises(ProbeError, match=NOBODY):
+                answer.result(20)
+
+
+def test_what_is_known_is_told_even_to_nobody(folder: Path, prober: Prober) -> None:
+    found, given_up = prober.probe(folder / "film.mp4"), Event()
+    given_up.set()
+    assert prober.probe(folder / "film.mp4", given_up=given_up) is found
 
 
 def test_a_helper_that_ended_meanwhile_is_replaced(folder: Path, prober: Prober) -> None:

@@ -87,6 +87,9 @@ def test_a_flood_of_complaints_is_read_and_forgotten(tmp_path: Path) -> None:
 
 # --- how it ends -----------------------------------------------------------------------------------------------------
 
+NO_ROOM = "there is not enough room on the disk for the result: make some, and submit the job again"
+NO_MEMORY = "the render needs more memory than it may have (RECONCILER_RENDER_MEMORY)"
+
 ENDS: dict[str, tuple[str, str, str]] = {
     "silent": ("exit 1", "InternalError", "FFmpeg failed with status 1 and said nothing"),
     "telling": ("echo 'No such filter' >&2; exit 8", "InternalError", "FFmpeg failed with status 8: No such filter"),
@@ -127,48 +130,48 @@ ENDS: dict[str, tuple[str, str, str]] = {
     "full disk": (
         "echo 'av_interleaved_write_frame(): No space left on device' >&2; exit 228",
         "InsufficientStorage",
-        "there is not enough room on the disk for the result: av_interleaved_write_frame(): No space left on device",
+        f"{NO_ROOM}: av_interleaved_write_frame(): No space left on device",
     ),
     "a full disk that FFmpeg overlooked": (
         "echo 'Error: No space left on device' >&2; echo progress=end",
         "InsufficientStorage",
-        "there is not enough room on the disk for the result: Error: No space left on device",
+        f"{NO_ROOM}: Error: No space left on device",
     ),
     "a file that may not grow": (
         "echo 'File too large' >&2; exit 1",
         "InsufficientStorage",
-        "there is not enough room on the disk for the result: File too large",
+        f"{NO_ROOM}: File too large",
     ),
     "a signal for a file that may not grow": (
         "kill -XFSZ $$",
         "InsufficientStorage",
-        "there is not enough room on the disk for the result and said nothing",
+        NO_ROOM,
     ),
     "memory": (
         "echo '[vf#0] Cannot allocate memory' >&2; exit 244",
         "MemoryLimitExceeded",
-        "the render needs more memory than it may have: [vf#0] Cannot allocate memory",
+        f"{NO_MEMORY}: [vf#0] Cannot allocate memory",
     ),
     "memory of C++": (
         "echo 'terminate called: std::bad_alloc' >&2; kill -ABRT $$",
         "MemoryLimitExceeded",
-        "the render needs more memory than it may have: terminate called: std::bad_alloc",
+        f"{NO_MEMORY}: terminate called: std::bad_alloc",
     ),
     "memory of a thread": (
         "echo 'pthread_create failed: Resource temporarily unavailable' >&2; exit 1",
         "MemoryLimitExceeded",
-        "the render needs more memory than it may have: pthread_create failed: Resource temporarily unavailable",
+        f"{NO_MEMORY}: pthread_create failed: Resource temporarily unavailable",
     ),
     "memory of x264": (
         "echo 'x264 [error]: malloc of size 12345 failed' >&2; exit 1",
         "MemoryLimitExceeded",
-        "the render needs more memory than it may have: x264 [error]: malloc of size 12345 failed",
+        f"{NO_MEMORY}: x264 [error]: malloc of size 12345 failed",
     ),
     "crash": ("kill -SEGV $$", "InternalError", "FFmpeg was killed by signal 11 and said nothing"),
     "killed": (
         "kill -KILL $$",
         "InternalError",
-        "FFmpeg was killed by signal 9, which is what happens when memory runs out and said nothing",
+        "FFmpeg was killed by signal 9, which is what happens when memory runs out",
     ),
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from reconciler.api.media import AudioStream, VideoStream
 from reconciler.errors import RenderError
 from reconciler.service import rendering
 from reconciler.service.ffmpeg import FFmpeg, locate
+from reconciler.service.prober import Prober
 from reconciler.service.render import RenderFailed
 from reconciler.service.rendering import Bounds, Rendered, Work, Workshop, perform
 from reconciler.service.sandbox import Sandbox
@@ -577,6 +579,27 @@ def test_a_render_that_was_given_up_before_it_began_is_not_begun(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_render_whose_source_is_still_looked_at_is_stopped(tmp_path: Path) -> None:
+    """The probe of a slow source has minutes; nobody waits for it who wants to end."""
+    asked, folder = tmp_path / "asked", tmp_path / "work"
+    folder.mkdir()
+    with Prober([tmp_path], Sandbox("none")) as prober:
+        prober._command = ["/bin/sh", "-c", 'echo ready; read -r q; : >"$0"; exec sleep 600', str(asked)]
+        tools = dataclasses.replace(workshop(), prober=prober)
+        desk = LocalDesk({"a": SAMPLE}, folder, lambda _: None)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(perform, Work(job("a"), "made", threads=2), desk, tools)
+            for _ in range(3000):
+                if asked.exists():
+                    break
+                time.sleep(0.01)
+            desk.stop()
+            with pytest.raises(CancelledError):
+                running.result(20)
+        assert none_left(str(asked))
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("confined", [True, False], ids=["in the sandbox", "without one"])
 def test_a_render_has_a_memory_limit(tmp_path: Path, confined: bool) -> None:
     tools = workshop() if confined else dataclasses.replace(workshop(), sandbox=Sandbox("none"))
@@ -586,7 +609,7 @@ def test_a_render_has_a_memory_limit(tmp_path: Path, confined: bool) -> None:
     code, message = failed(operation, sources, tmp_path / "made", bounds=Bounds(memory=600 << 20), tools=tools)
     assert (code, message.partition(":")[0]) == (
         "MemoryLimitExceeded",
-        "the render needs more memory than it may have",
+        "the render needs more memory than it may have (RECONCILER_RENDER_MEMORY)",
     )
 
 

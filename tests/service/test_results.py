@@ -8,11 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from reconciler.api import codecs
 from reconciler.api.media import MediaInfo, VideoStream
-from reconciler.service import probe
+from reconciler.service.media_info import described
 from reconciler.service.probe import ProbeError
 from reconciler.service.results import _Joined, _stream, media_info, segments_of
 from tests.service.media import Films, job, rendered, run
@@ -108,7 +109,7 @@ def test_formats_are_called_as_ffmpeg_calls_them(
     assert found is not None
     assert (found.format_name, found.format_long_name, found.num_stream) == (name, long_name, 1)
     if suffix != "ts":  # so short a one is not recognized by those who have to guess
-        guessed = probe.media_info(path).format
+        guessed = opened(path).format
         assert guessed is not None
         assert (guessed.format_name, guessed.format_long_name) == (name, long_name)
 
@@ -118,10 +119,16 @@ def test_pictures_of_avi_that_hold_nothing_are_not_counted(films: Films, tmp_pat
     path = tmp_path / "made.avi"
     held = ["-vf", "setpts=PTS+if(gte(N\\,5)\\,0.4/TB\\,0)", "-fps_mode", "vfr", "-c:v", "libx264", "-bf", "0"]
     run("-i", str(films.film(seconds=0.4)), *held, str(path))
-    (told,) = streams(probe.media_info(path))
+    (told,) = streams(opened(path))
     (counted,) = streams(media_info(path))
     assert (told.num_frames, counted.num_frames) == (20, 10)
     assert counted == told.model_copy(update={"num_frames": 10})
+
+
+def opened(path: Path) -> MediaInfo:
+    """What the headers of a file say, of which FFmpeg has to find out what it is."""
+    with av.open(str(path)) as container:
+        return described(container)
 
 
 def streams(info: MediaInfo) -> Sequence[VideoStream]:
@@ -141,7 +148,7 @@ def test_segments_are_read_as_one_with_or_without_what_they_begin_with(
     operation = job("a", keep=True, audio={}, container=packing, video={"codec": codec})
     rendered(operation, {"a": films.film(seconds=1.2, tone=500)}, target)
     pieces = [f"made-0000{number}{suffix}" for number in range(3)]
-    assert segments_of(target) == (*pieces, *begins)
+    assert segments_of(target) == (*begins, *pieces)
     info = media_info(target)
     (video,) = streams(info)
     assert (video.num_frames, video.duration) == (30, None)
@@ -211,7 +218,26 @@ def test_the_name_of_every_segment_says_to_which_stream_it_belongs(films: Films,
     target = tmp_path / "made.mpd"
     packing = {"format": "dash", "clip_config": {"duration": 1}}
     done = rendered(job("a", keep=True, audio={}, container=packing), {"a": films.film(seconds=0.4, tone=500)}, target)
-    assert done.names == (*("made-0-00001.m4s", "made-0-init.m4s", "made-1-00001.m4s", "made-1-init.m4s", "made.mpd"),)
+    assert done.names == ("made-0-init.m4s", "made-0-00001.m4s", "made-1-init.m4s", "made-1-00001.m4s", "made.mpd")
+
+
+def test_segments_are_in_the_order_in_which_they_are_played(tmp_path: Path) -> None:
+    names = ["made-0-init.m4s", "made-0-00002.m4s", "made-0-99999.m4s", "made-0-100000.m4s", "made-1-00001.m4s"]
+    for name in (*reversed(names), "made.mpd", "madeira-0-00001.m4s", "other-0-00001.m4s"):
+        (tmp_path / name).touch()
+    assert segments_of(tmp_path / "made.mpd") == tuple(names)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "flv"])
+def test_a_title_that_is_no_text_is_no_reason_to_fail(films: Films, tmp_path: Path, suffix: str) -> None:
+    """FFmpeg takes the title of a source over as it is."""
+    titled, target = films.film(suffix=suffix, options=["-metadata", "title=\udcff"]), tmp_path / f"made.{suffix}"
+    assert b"\xff" in titled.read_bytes()
+    done = rendered(job("a", container={"format": suffix}), {"a": titled}, target)
+    assert b"\xff" in target.read_bytes()
+    (video,) = streams(done.media_info)
+    assert (video.width, video.height, video.num_frames) == (256, 192, 10)
+    assert [video.codec_name for video in streams(media_info(titled))] == ["h264"]
 
 
 def test_two_tracks_are_told(films: Films, tmp_path: Path) -> None:

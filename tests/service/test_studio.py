@@ -69,6 +69,8 @@ def test_bounds_by_default_are_those_of_the_machine() -> None:
         ({"RECONCILER_RENDER_MEMORY": "2048"}, (None, 2 << 30)),
         ({"RECONCILER_RENDER_SECONDS": "", "RECONCILER_RENDER_MEMORY": " "}, (None, None)),
         ({"RECONCILER_RENDER_SECONDS": "1e3", "RECONCILER_RENDER_MEMORY": "512"}, (1000.0, 512 << 20)),
+        ({"RECONCILER_RENDER_SECONDS": "0.001", "RECONCILER_RENDER_MEMORY": "256"}, (0.001, 256 << 20)),
+        ({"RECONCILER_RENDER_SECONDS": "1e9", "RECONCILER_RENDER_MEMORY": "1e9"}, (1e9, 10**9 << 20)),
     ],
 )
 def test_bounds_can_be_said(environ: dict[str, str], wanted: tuple[float | None, int | None]) -> None:
@@ -77,13 +79,17 @@ def test_bounds_can_be_said(environ: dict[str, str], wanted: tuple[float | None,
     assert bounds(environ) == Bounds(seconds or usual.seconds, memory or usual.memory)
 
 
-@pytest.mark.parametrize("name", ["RECONCILER_RENDER_SECONDS", "RECONCILER_RENDER_MEMORY"])
-@pytest.mark.parametrize("text", ["0", "-1", "ten", "inf", "nan", "1h"])
-def test_bounds_that_cannot_be(name: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least", "less"),
+    [("RECONCILER_RENDER_SECONDS", "0.001", "0.0009"), ("RECONCILER_RENDER_MEMORY", "256", "255.9")],
+)
+@pytest.mark.parametrize("text", ["0", "-1", "ten", "inf", "nan", "1h", "less", "1.1e9", "1e308"])
+def test_bounds_that_cannot_be(name: str, least: str, less: str, text: str) -> None:
+    said = less if text == "less" else text
     with pytest.raises(UsageError) as caught:
-        bounds({name: text})
-    assert str(caught.value) == f"{name} is {text}, which is no number above 0"
-    assert caught.value.advice == "write a number, or leave it out"
+        bounds({name: said})
+    assert str(caught.value) == f"{name} is {said}, which is no number from {least} on"
+    assert caught.value.advice == "write one, or leave it out"
 
 
 def test_a_workshop_needs_an_ffmpeg(tmp_path: Path) -> None:

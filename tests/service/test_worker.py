@@ -4,19 +4,24 @@ import asyncio
 import errno
 import sqlite3
 import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from reconciler.api.messages import Operation
 from reconciler.errors import RenderError
-from reconciler.service import database, worker
+from reconciler.service import database, prober, worker
 from reconciler.service.ffmpeg import locate
 from reconciler.service.queue import Made, Queue
 from reconciler.service.refused import RefusedError
 from reconciler.service.render import RenderFailed
+from reconciler.service.rendering import Rendered, Work
 from reconciler.service.worker import source_key
+from tests.service.processes import none_left
 from tests.service.harness import BUCKET, COS, REGION, Failing, Studio, drop, operation, running
 
 HTTPS = COS.replace("http://", "https://")
@@ -137,6 +142,124 @@ async def until_begun(studio: Studio, count: int) -> None:
     raise AssertionError(studio.begun)
 
 
+@pytest.mark.parametrize("bad", ["folder", "a/below"])
+def test_a_job_whose_twin_cannot_be_written_succeeds(tmp_path: Path, bad: str) -> None:
+    """A key that cannot be written, or beside which nothing can be made, is the trouble of one job alone."""
+    drop(tmp_path, "a")
+    drop(tmp_path, "folder/b")
+
+    async def main() -> None:
+        studio = Studio(held=True)
+        async with running(tmp_path, render=studio, concurrency=2) as caller:
+            made = await caller.submit(*(operation("a", to=key) for key in (bad, "x", bad)))
+            await until_begun(studio, 1)
+            studio.let()
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert [job.state for job in ended] == ["Failed", "Success", "Failed"]
+            assert (ended[0].code, ended[2].code) == ("PathConflict", "PathConflict")
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a", "folder/b", "x"]
+
+
+# --- results of several files ----------------------------------------------------------------------------------------
+
+
+class Segmenting(Studio):
+    """A renderer that makes three segments, which hold how the picture is coded, and a playlist that names them."""
+
+    @override
+    async def __call__(
+        self, work: Work, sources: Mapping[str, Path], folder: Path, on_progress: Callable[[float], None]
+    ) -> Rendered:
+        done = await super().__call__(work, sources, folder, on_progress)
+        transcode = work.operation.transcode
+        assert transcode is not None
+        assert transcode.video is not None
+        names = [f"{work.name}-{number:05}.ts" for number in range(3)]
+        for name in names:
+            (folder / name).write_text(f"{transcode.video.gop} {name[16:]}")
+        (folder / f"{work.name}.m3u8").write_text("\n".join(["#EXTM3U", *names]))
+        return replace(done, names=(*names, f"{work.name}.m3u8"))
+
+
+def in_segments(source: str, number: int, *, to: str) -> Operation:
+    """A job whose result has segments."""
+    asked = different(source, number, to=to).plain()
+    asked["transcode"]["container"]["format"] = "hls"
+    return Operation.model_validate(asked)
+
+
+def named_in(root: Path, key: str) -> list[str]:
+    """The segments that a playlist names."""
+    text = (root / "buckets" / BUCKET / key).read_text()
+    above = key.rpartition("/")[0]
+    return [f"{above}/{name}".removeprefix("/") for name in text.splitlines() if name.endswith(".ts")]
+
+
+def test_identical_jobs_with_segments_are_one_render_and_have_names_of_their_own(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+    keys = ["x.m3u8", "y.m3u8", "deep/x.m3u8"]
+
+    async def main() -> None:
+        studio = Segmenting(held=True)
+        async with running(tmp_path, render=studio, concurrency=3) as caller:
+            made = await caller.submit(*(in_segments("a", 1, to=key) for key in keys))
+            await asyncio.gather(*(caller.until(job.job_id, "Running") for job in made))
+            studio.let()
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert {job.state for job in ended} == {"Success"}
+            assert len(studio.begun) == 1
+            for job, key in zip(ended, keys, strict=True):
+                assert job.operation is not None
+                assert job.operation.media_result is not None
+                assert job.operation.media_result.output_file is not None
+                told = [each.object_name for each in job.operation.media_result.output_file.md5_info or ()]
+                assert told == [key, *named_in(tmp_path, key)]
+
+    asyncio.run(main())
+    segments = [name for key in keys for name in named_in(tmp_path, key)]
+    assert len({name.rpartition("/")[2] for name in segments}) == 9
+    assert objects(tmp_path) == sorted(["a", *keys, *segments])
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (1, 2), (1, 2, 3, 4)], ids=["the same", "two", "four"])
+def test_results_for_one_key_at_once_leave_one_set_of_segments(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        studio = Segmenting(held=True)
+        async with running(tmp_path, render=studio, concurrency=4) as caller:
+            made = await caller.submit(*(in_segments("a", number, to="out/film.m3u8") for number in numbers))
+            await asyncio.gather(*(caller.until(job.job_id, "Running") for job in made))
+            await until_begun(studio, len(set(numbers)))
+            studio.let()
+            ended = await asyncio.gather(*(caller.until(job.job_id) for job in made))
+            assert {job.state for job in ended} == {"Success"}
+
+    asyncio.run(main())
+    segments = named_in(tmp_path, "out/film.m3u8")
+    assert objects(tmp_path) == sorted(["a", "out/film.m3u8", *segments])
+    folder = tmp_path / "buckets" / BUCKET
+    assert len({(folder / name).read_text().split()[0] for name in segments}) == 1
+
+
+def test_a_film_in_the_place_of_segments_leaves_none(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        async with running(tmp_path, render=Segmenting()) as caller:
+            (job,) = await caller.submit(in_segments("a", 1, to="film"))
+            assert (await caller.until(job.job_id)).state == "Success"
+        assert len(objects(tmp_path)) == 5
+        async with running(tmp_path) as caller:
+            (job,) = await caller.submit(operation("a", to="film"))
+            assert (await caller.until(job.job_id)).state == "Success"
+
+    asyncio.run(main())
+    assert objects(tmp_path) == ["a", "film"]
+
+
 def test_a_change_of_the_source_makes_another_render(tmp_path: Path) -> None:
     drop(tmp_path, "a")
 
@@ -242,7 +365,7 @@ FAILURES: dict[str, tuple[Exception, str, str]] = {
     ),
     "full disk": (
         OSError(errno.ENOSPC, "No space left on device"),
-        "InternalError",
+        "InsufficientStorage",
         "the result could not be stored: No space left on device",
     ),
     "full disk of the database": (
@@ -380,3 +503,24 @@ def test_a_real_film_is_rendered(tmp_path: Path) -> None:
             assert await caller.keys() == ["in/a.mp4", "in/broken.mp4", f"out/{good.job_id}.mp4"]
 
     asyncio.run(main())
+
+
+def test_a_service_whose_source_is_still_looked_at_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe of a slow source has minutes; the service does not wait for it, and the job goes on with the next."""
+    asked = tmp_path / "asked"
+    slow = ["/bin/sh", "-c", 'echo ready; read -r q; : >"$0"; exec sleep 600', str(asked)]
+    monkeypatch.setattr(prober, "_command", lambda *_: slow)
+    drop(tmp_path, "a")
+
+    async def main() -> None:
+        stopping = asyncio.timeout(None)
+        async with stopping, running(tmp_path, render=None) as caller:
+            (job,) = await caller.submit(operation("a"))
+            while not asked.exists():
+                assert (await caller.until(job.job_id, "Submitted", "Running")).job_id == job.job_id
+            stopping.reschedule(asyncio.get_running_loop().time() + 20)
+        async with running(tmp_path, work=False) as caller:
+            assert (await caller.job(job.job_id)).state == "Submitted"
+
+    asyncio.run(main())
+    assert none_left(str(asked))
