@@ -15,7 +15,7 @@ from reconciler.api.violations import show
 from reconciler.service import keys
 from reconciler.service.bucket import Bucket, Buckets
 from reconciler.service.http import read_message
-from reconciler.service.publication import longest_key
+from reconciler.service.publication import longest_segment
 from reconciler.service.queue import NewJob
 from reconciler.service.queue_store import QueueStore
 from reconciler.service.refused import RefusedError, refuse_broken
@@ -109,10 +109,15 @@ class Admission:
 
 
 def _check_key(operation: Operation, where: str) -> None:
+    key = object_key(operation, _SOME_JOB)
+    segment = longest_segment(operation, key)
     try:
-        keys.check(longest_key(operation, object_key(operation, _SOME_JOB)))
+        keys.check(key)
     except RefusedError as error:
         raise RefusedError(error.code, f"{where}.Output.Object: {error.message}") from None
+    if segment is not None and not keys.is_key(segment):
+        message = "the segments beside it would have keys that are too long"
+        raise RefusedError("KeyTooLong", f"{where}.Output.Object: {message}")
 
 
 def _stored(message: JobRequest, operation: Operation) -> str:

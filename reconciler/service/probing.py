@@ -41,6 +41,8 @@ def _answered(question: str, path: Path) -> dict[str, Any]:
     try:
         if question == "probe":
             return {"answer": asdict(probe.probe(path))}
+        if question != "media_info":
+            return {"error": f"cannot be asked for {question}"}
         from reconciler.service import results
 
         return {"answer": results.media_info(path).model_dump(mode="json", by_alias=False, exclude_none=True)}

@@ -26,6 +26,7 @@ MARK: Final = 16
 """Characters of a digest with which the name of a segment begins."""
 
 _NAMED: Final = re.compile(rb"\b([0-9a-f]{16})-")
+_SEGMENT: Final = re.compile(r"[0-9a-f]{16}-(?:\d-)?(?:init|\d{5,})\.(?:ts|m4s|mp4)")
 _PLAYLISTS: Final = (b"#EXTM3U", b"<?xml")
 _LARGEST_PLAYLIST: Final = 4 << 20
 _LONGEST_NAME: Final = "0" * MARK + "-0-0000000000.m4s"
@@ -45,10 +46,10 @@ def identity_of(operation: Operation, sources: Mapping[str, Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def longest_key(operation: Operation, key: str) -> str:
-    """Return the longest of the keys that a result with the key ``key`` may have."""
+def longest_segment(operation: Operation, key: str) -> str | None:
+    """Return the longest key that a segment of a result with the key ``key`` may have; None where there are none."""
     segmented = operation.transcode is not None and container_format(operation.transcode) in codecs.SEGMENTED
-    return max(key, _beside(key, _LONGEST_NAME), key=len) if segmented else key
+    return _beside(key, _LONGEST_NAME) if segmented else None
 
 
 async def publish(
@@ -123,7 +124,10 @@ async def _belonging(bucket: Bucket, key: str) -> set[str]:
     found: set[str] = set()
     for mark, names in (await files.in_thread(_named, bucket, key)).items():
         keys = {name[MARK:]: _beside(key, name) for name in names}
-        digests = {rest: (await bucket.head(segment)).etag for rest, segment in keys.items()}
+        try:
+            digests = {rest: (await bucket.head(segment)).etag for rest, segment in keys.items()}
+        except RefusedError:  # somebody removes them just now
+            continue
         if _mark(key, digests) == mark:
             found.update(keys.values())
     return found
@@ -143,4 +147,8 @@ def _named(bucket: Bucket, key: str) -> dict[str, list[str]]:
     if not text.startswith(_PLAYLISTS):
         return {}
     marks = {match.decode() for match in _NAMED.findall(text)}
-    return {mark: [found.name for found in path.parent.glob(f"{mark}-*")] for mark in marks}
+    return {mark: [file.name for file in path.parent.glob(f"{mark}-*") if _is_segment(file)] for mark in marks}
+
+
+def _is_segment(file: Path) -> bool:
+    return _SEGMENT.fullmatch(file.name) is not None and file.is_file()

@@ -157,7 +157,8 @@ def _number(environ: Mapping[str, str], name: str, default: float, allowed: tupl
         value = 0.0
     low, high = allowed
     if not low <= value <= high:
-        raise UsageError(f"{name} is {text}, which is no number from {low:g} on", advice="write one, or leave it out")
+        message = f"{name} is {text}, which is no number from {low:g} to {high:g}"
+        raise UsageError(message, advice="write one, or leave it out")
     return value
 
 

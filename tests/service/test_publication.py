@@ -14,7 +14,7 @@ import pytest
 from reconciler.service.bucket import Bucket
 from reconciler.service.database import Database
 from reconciler.service.index import ObjectIndex
-from reconciler.service.publication import MARK, identity_of, longest_key, publish
+from reconciler.service.publication import MARK, identity_of, longest_segment, publish
 from reconciler.service.refused import RefusedError
 from tests.service.media import job
 
@@ -214,12 +214,14 @@ def test_the_same_result_again_has_the_same_names(bucket: Bucket, folder: Path, 
     assert objects(folder) == sorted(first)
 
 
-def test_other_bytes_overwrite_nothing(bucket: Bucket, folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_bytes_overwrite_nothing(
+    bucket: Bucket, folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another FFmpeg makes other segments of the same job; whoever plays the old ones meanwhile goes on to see them."""
     old = published(bucket, "film.m3u8", made, playlist(made, "new"))
     names = playlist(made, "new")
     (made / names[1]).write_text("other bytes")
-    alive = []
+    alive: list[str] = []
     original = Bucket.delete
 
     async def noted(self: Bucket, *keys: str) -> Any:
@@ -331,18 +333,17 @@ def test_one_result_under_two_keys_has_two_sets_of_segments(
 @pytest.mark.parametrize(
     ("container", "key", "longest"),
     [
-        ("mp4", "out/x", "out/x"),
-        ("hls", "out/x", "out/0000000000000000-0-0000000000.m4s"),
-        ("DASH", "x", "0000000000000000-0-0000000000.m4s"),
-        ("hls", "out/" + "x" * 60, "out/" + "x" * 60),
+        ("mp4", "out/a.mp4", None),
+        ("hls", "a", f"{'0' * MARK}-0-0000000000.m4s"),
+        ("dash", "out/a.mpd", f"out/{'0' * MARK}-0-0000000000.m4s"),
     ],
 )
-def test_the_longest_key_of_a_result(container: str, key: str, longest: str) -> None:
-    assert longest_key(job("a", container={"format": container}), key) == longest
+def test_the_longest_key_of_a_segment(container: str, key: str, longest: str | None) -> None:
+    assert longest_segment(job("a", container={"format": container}), key) == longest
 
 
-def test_a_job_without_transcode_has_one_key() -> None:
-    assert longest_key(job("a").model_copy(update={"transcode": None}), "x") == "x"
+def test_a_job_without_transcode_has_no_segments() -> None:
+    assert longest_segment(job("a").model_copy(update={"transcode": None}), "x") is None
 
 
 # --- what is the same ------------------------------------------------------------------------------------------------

@@ -549,6 +549,15 @@ def still(films: Films) -> Path:
     return path
 
 
+def test_a_sound_that_nobody_can_decode_is_left_out(films: Films, target: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    content = films.film("red", tone=500).read_bytes()
+    path.write_bytes(content.replace(b"mp4a", b"apac").replace(b"esds", b"none"))
+    result = rendered(job("a", keep=True, audio={}), {"a": path}, target)
+    assert video(result).num_frames == 10
+    assert near(pictures(target)[0].at(64, 64), RED)
+
+
 def test_a_render_has_a_time_limit(still: Path, tmp_path: Path) -> None:
     found = failed(endless(), {"a": still}, tmp_path / "made", bounds=Bounds(seconds=0.8))
     assert found == ("Timeout", "the render was stopped after 0.8 s, its time limit")
@@ -584,7 +593,7 @@ def test_a_render_whose_source_is_still_looked_at_is_stopped(tmp_path: Path) -> 
     asked, folder = tmp_path / "asked", tmp_path / "work"
     folder.mkdir()
     with Prober([tmp_path], Sandbox("none")) as prober:
-        prober._command = ["/bin/sh", "-c", 'echo ready; read -r q; : >"$0"; exec sleep 600', str(asked)]
+        prober._command = ["/bin/sh", "-c", 'echo ready; read -r q; : >"$0"; sleep 600', str(asked)]
         tools = dataclasses.replace(workshop(), prober=prober)
         desk = LocalDesk({"a": SAMPLE}, folder, lambda _: None)
         with ThreadPoolExecutor(1) as pool:

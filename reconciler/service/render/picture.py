@@ -140,7 +140,8 @@ def composed(
     """
     stacked = 0 if backgrounds else _stackable(layers)
     chains, taps = _taps(layers)
-    chains += [_scaled(layer, taps[number], number, samples, span) for number, layer in enumerate(layers)]
+    for number, layer in enumerate(layers):
+        chains += _scaled(layer, taps[number], number, samples, span)
     base = "[black]" if backgrounds else "[base]"
     chains.append(_base(layers[:stacked], canvas, samples, span) + base)
     if backgrounds:
@@ -179,41 +180,47 @@ def _taps(layers: Sequence[Layer]) -> tuple[list[str], list[str]]:
     return chains, taps
 
 
-def _scaled(layer: Layer, tap: str, number: int, samples: str, span: Span) -> str:
+def _scaled(layer: Layer, tap: str, number: int, samples: str, span: Span) -> list[str]:
     """Bring one source to the size, colours and rate of the canvas; the rate first where that drops frames."""
     track, rect, visible = layer.track, layer.rect, layer.visible
-    planes = samples.replace("yuv", "yuva") if track.alpha else samples
-    filters = [*_sized(track, rect), f"format={planes}", "setsar=1"]
-    if visible != rect:
-        filters.append(f"crop={visible.width}:{visible.height}:{visible.x - rect.x}:{visible.y - rect.y}:exact=1")
     rate = f"fps={rate_text(span.rate)}:start_time=0"
     if track.duration * span.rate < 1:  # shorter than a frame of the result, which rounding would drop
         rate += ":eof_action=pass"
-    filters.insert(0 if track.fps > span.rate else len(filters), rate)
-    if track.interlaced:  # before frames are dropped: the fields of one frame are two moments
-        filters.insert(0, "bwdif=mode=send_frame:deint=interlaced")
-    return f"{tap}{','.join(filters)}[placed{number}]"
-
-
-def _sized(track: VideoTrack, rect: Rect) -> list[str]:
-    """Return the filters that scale a picture and give it the colours of BT.709."""
+    before = ["bwdif=mode=send_frame:deint=interlaced"] if track.interlaced else []  # its fields are two moments
+    after = ["setsar=1"]
+    if visible != rect:
+        after.append(f"crop={visible.width}:{visible.height}:{visible.x - rect.x}:{visible.y - rect.y}:exact=1")
+    (before if track.fps > span.rate else after).append(rate)
+    planes, end = samples.replace("yuv", "yuva") if track.alpha else samples, f"[placed{number}]"
     size = f"scale={rect.width}:{rect.height}:{_scaler(track, rect)}"
-    if track.rgb:
-        return [f"{size}:out_color_matrix=bt709:out_range=tv"]
-    if not is_hdr(track) and track.primaries not in _WIDE:
-        return [f"{size}:in_color_matrix={matrix_of(track)}:out_color_matrix=bt709:out_range=tv"]
-    primaries = track.primaries if track.primaries in _WIDE else "bt2020"
+    if track.rgb or not (is_hdr(track) or track.primaries in _WIDE):
+        matrix = "" if track.rgb else f":in_color_matrix={matrix_of(track)}"
+        sized = f"{size}{matrix}:out_color_matrix=bt709:out_range=tv"
+        return [tap + ",".join([*before, sized, f"format={planes}", *after]) + end]
+    meaning, converted_to = _wide(track)
     # One matrix through the scaler, so that what comes out still means what zscale is told.
+    sized = f"{size}:in_color_matrix={meaning}:out_color_matrix={meaning}:out_range=tv"
+    if not track.alpha:
+        return [tap + ",".join([*before, sized, "format=yuv444p10le", *converted_to, f"format={planes}", *after]) + end]
+    name = f"layer{number}"  # transparency goes its own way: zscale would darken colours by it
+    return [
+        f"{tap}{','.join([*before, sized])},split[{name}_c][{name}_a]",
+        f"[{name}_a]format=yuva444p,alphaextract[{name}_m]",
+        f"[{name}_c]format=yuv444p10le,{','.join(converted_to)},format={planes.replace('yuva', 'yuv')}[{name}_k]",
+        f"[{name}_k][{name}_m]alphamerge,{','.join([f'format={planes}', *after])}{end}",
+    ]
+
+
+def _wide(track: VideoTrack) -> tuple[str, list[str]]:
+    """Return the matrix of a picture in HDR or wide colours, and the filters that bring it to BT.709."""
+    primaries = track.primaries if track.primaries in _WIDE else "bt2020"
     matrix = track.matrix or ("bt2020nc" if is_hdr(track) or primaries == "bt2020" else matrix_of(track))
-    samples, linear = ("yuva444p10le", "gbrapf32le") if track.alpha else ("yuv444p10le", "gbrpf32le")
-    scaled = [f"{size}:in_color_matrix={matrix}:out_color_matrix={matrix}:out_range=tv", f"format={samples}"]
     meaning = f"rin=tv:min={matrix}:pin={primaries}"
     if not is_hdr(track):
-        return [*scaled, f"zscale={meaning}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv"]
-    return [
-        *scaled,
+        return matrix, [f"zscale={meaning}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv"]
+    return matrix, [
         f"zscale={meaning}:tin={track.transfer}:t=linear:npl={_WHITE}",
-        f"format={linear}",
+        "format=gbrpf32le",
         "zscale=p=bt709",
         "tonemap=mobius:param=0.7:desat=2:peak=5",
         "zscale=t=bt709:m=bt709:r=tv",

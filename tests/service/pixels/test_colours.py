@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service.media import Colour
+from tests.service.media import Colour, run
 from tests.service.pixels.measure import (
     BLACK,
     BLUE,
@@ -31,6 +31,7 @@ from tests.service.pixels.measure import (
     Result,
     Source,
     Stage,
+    blended,
     flat,
 )
 
@@ -184,6 +185,37 @@ def test_colours_of_hdr_keep_their_hue(stage: Stage) -> None:
     found = wide(stage, [pq(to_2020 @ colour * 203).tolist() for colour in linear], "smpte2084")
     wanted = [tuple(round(255 * float(part) ** (1 / 2.2)) for part in colour) for colour in linear]
     assert_colours(found, wanted, 40)
+
+
+def transparent(stage: Stage, transfer: str) -> Frame:
+    """A grey of BT.2020 over blue: opaque, half transparent and not there at all, 32 pixels each, from x=64 on."""
+    pixels = np.concatenate([flat((128, 128, 128), 96), np.full((96, 96, 1), 255.0)], axis=2)
+    pixels[:, 32:64, 3], pixels[:, 64:, 3] = 128, 0
+    film = stage.folder / f"transparent-{transfer}.mkv"
+    tags = f"setparams=range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc={transfer}"
+    chain = f"scale=out_color_matrix=bt2020:out_range=tv,format=yuva444p10le,{tags}"
+    run("-loop", "1", "-i", str(stage.picture(pixels)), "-frames:v", "2", "-vf", chain, "-c:v", "ffv1", str(film))
+    placed = {"x": 64, "y": 48, "width": 96, "height": 96}
+    return stage.compose((stage.flat(BLUE, 96), placed), (film, placed)).frames[0]
+
+
+WIDE: Final = ("smpte2084", "arib-std-b67", "bt709")
+
+
+@pytest.mark.parametrize("transfer", WIDE)
+def test_wide_colours_keep_their_transparency(stage: Stage, transfer: str) -> None:
+    frame = transparent(stage, transfer)
+    opaque, *nothing = [frame.at(x, 96) for x in (80, 144, 176)]
+    assert_grey_and_rising([opaque])
+    assert 85 <= opaque[1] <= 200
+    assert_colours(nothing, [BLUE, BLACK])
+
+
+@pytest.mark.parametrize("transfer", WIDE)
+def test_what_is_half_transparent_has_the_colour_of_what_is_opaque(stage: Stage, transfer: str) -> None:
+    frame = transparent(stage, transfer)
+    red, green, blue = blended(BLUE, frame.at(80, 96), 128 / 255)
+    assert_colours([frame.at(112, 96)], [(round(red), round(green), round(blue))])
 
 
 # What the result says of itself.

@@ -94,6 +94,19 @@ def test_positions(stage: Stage, pos: str, loc_mode: str, offset: tuple[float, f
     assert_shows(result.frames[0], over((quarters(*MARK), *place(pos, *pixels))))
 
 
+@pytest.mark.parametrize("place", [(13, 9), (13, 8), (12, 9), (-13, -9)])
+@pytest.mark.parametrize("video", [{"pixfmt": "yuv444p", "profile": "high444"}, {}], ids=["4:4:4", "4:2:0 of 4:4:4"])
+def test_marks_at_odd_places_of_compositions_with_full_chroma(
+    stage: Stage, video: dict[str, Any], place: tuple[int, int]
+) -> None:
+    """A source at an odd place is composed with full chroma, whatever the result has."""
+    dx, dy = place
+    ground_at = {"x": -1, "y": -1, "width": CANVAS[0] + 2, "height": CANVAS[1] + 2}
+    mark = image(stage.picture(quarters(*MARK)), dx=dx, dy=dy)
+    result = stage.compose((stage.flat(BLUE, 64, 48, frames=1), ground_at), marks=[mark], video=video)
+    assert_shows(result.frames[0], over((quarters(*MARK), dx, dy)))
+
+
 def test_offsets_left_out_are_none(stage: Stage) -> None:
     mark = image(stage.picture(quarters(*MARK)), pos="BottomRight", dx=None, dy=None)
     result = stage.compose(ground(stage, 1), marks=[mark])

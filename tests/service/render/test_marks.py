@@ -185,6 +185,14 @@ def test_transparent_pixels_move_a_mark_to_an_odd_place(dx: int, dy: int, pad: s
     )
 
 
+@pytest.mark.parametrize("samples", ["yuv444p", "yuv444p10le"])
+@pytest.mark.parametrize(("dx", "dy"), [(12, 8), (13, 8), (12, 9), (13, 9), (-13, -9)])
+def test_with_full_chroma_a_mark_lies_at_any_place_as_it_is(samples: str, dx: int, dy: int) -> None:
+    scaled, laid = chains(at(pos="TopLeft", dx=dx, dy=dy), samples=samples)
+    assert "pad" not in scaled
+    assert f"overlay=x={dx}:y={dy}:" in laid
+
+
 def test_a_mark_that_reaches_over_the_left_edge_is_placed_there() -> None:
     scaled, *_, laid = chains(at(pos="TopLeft", dx=-13))
     assert "pad=61:40:1:0:color=black@0" in scaled

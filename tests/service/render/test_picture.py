@@ -207,6 +207,8 @@ def test_hdr_of_a_narrower_screen_keeps_its_primaries() -> None:
         ({"primaries": "bt2020"}, "bt2020nc"),
         ({"primaries": "bt2020", "matrix": "bt2020nc", "transfer": "bt2020-10"}, "bt2020nc"),
         ({"primaries": "smpte432", "matrix": "bt709", "transfer": "bt709"}, "bt709"),
+        ({"primaries": "smpte432", "coded_height": 720}, "bt709"),
+        ({"primaries": "smpte432", "coded_height": 480}, "smpte170m"),
         ({"primaries": "smpte432", "matrix": "smpte170m", "transfer": "smpte170m"}, "smpte170m"),
     ],
 )
@@ -217,6 +219,26 @@ def test_wide_colours_become_those_of_bt709(facts: dict[str, Any], matrix: str) 
         f"format=yuv444p10le,zscale=rin=tv:min={matrix}:pin={facts['primaries']}:tin=bt709:t=bt709:m=bt709:p=bt709:r=tv,"
         "format=yuv420p,setsar=1,fps=25/1:start_time=0[placed0]"
     )
+
+
+def test_the_transparency_of_hdr_goes_its_own_way() -> None:
+    """zscale would darken colours by it."""
+    assert graph(job("a.mp4"), source(transfer="smpte2084", alpha=True))[:4] == [
+        "[0:0]scale=128:96:flags=bicubic+accurate_rnd:in_color_matrix=bt2020nc:out_color_matrix=bt2020nc:out_range=tv,"
+        "split[layer0_c][layer0_a]",
+        "[layer0_a]format=yuva444p,alphaextract[layer0_m]",
+        "[layer0_c]format=yuv444p10le,zscale=rin=tv:min=bt2020nc:pin=bt2020:tin=smpte2084:t=linear:npl=203,"
+        "format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.7:desat=2:peak=5,zscale=t=bt709:m=bt709:r=tv,"
+        "format=yuv420p[layer0_k]",
+        "[layer0_k][layer0_m]alphamerge,format=yuva420p,setsar=1,fps=25/1:start_time=0[placed0]",
+    ]
+
+
+@pytest.mark.parametrize("primaries", ["bt2020", "smpte432"])
+def test_wide_colours_keep_their_transparency(primaries: str) -> None:
+    chains = graph(job("a.mp4"), source(primaries=primaries, alpha=True))
+    assert "alphaextract" in chains[1]
+    assert "alphamerge,format=yuva420p" in chains[3]
 
 
 @pytest.mark.parametrize("primaries", [None, "bt709", "bt470bg", "smpte170m", "smpte240m", "bt470m"])
