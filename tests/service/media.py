@@ -120,7 +120,8 @@ class Picture:
 def pictures(path: Path) -> list[Picture]:
     """Every frame of a film in RGB, read as BT.709."""
     found = []
-    with av.open(str(path), format="mpegts" if path.suffix == ".ts" else None) as container:  # may be too short to guess
+    kind = "mpegts" if path.suffix == ".ts" else None  # it may be too short to guess
+    with av.open(str(path), format=kind) as container:
         for frame in container.decode(video=0):
             rgb = frame.reformat(format="rgb24", src_colorspace="ITU709", dst_colorspace="ITU709")
             plane = rgb.planes[0]
