@@ -224,12 +224,16 @@ def test_wide_colours_become_those_of_bt709(facts: dict[str, Any], matrix: str) 
 def test_the_transparency_of_hdr_goes_its_own_way() -> None:
     """zscale would darken colours by it."""
     assert graph(job("a.mp4"), source(transfer="smpte2084", alpha=True))[:4] == [
-        "[0:0]scale=128:96:flags=bicubic+accurate_rnd:in_color_matrix=bt2020nc:out_color_matrix=bt2020nc:out_range=tv,"
-        "split[layer0_c][layer0_a]",
+        (
+            "[0:0]scale=128:96:flags=bicubic+accurate_rnd:in_color_matrix=bt2020nc:out_color_matrix=bt2020nc:out_range=tv,"
+            "split[layer0_c][layer0_a]"
+        ),
         "[layer0_a]format=yuva444p,alphaextract[layer0_m]",
-        "[layer0_c]format=yuv444p10le,zscale=rin=tv:min=bt2020nc:pin=bt2020:tin=smpte2084:t=linear:npl=203,"
-        "format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.7:desat=2:peak=5,zscale=t=bt709:m=bt709:r=tv,"
-        "format=yuv420p[layer0_k]",
+        (
+            "[layer0_c]format=yuv444p10le,zscale=rin=tv:min=bt2020nc:pin=bt2020:tin=smpte2084:t=linear:npl=203,"
+            "format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.7:desat=2:peak=5,zscale=t=bt709:m=bt709:r=tv,"
+            "format=yuv420p[layer0_k]"
+        ),
         "[layer0_k][layer0_m]alphamerge,format=yuva420p,setsar=1,fps=25/1:start_time=0[placed0]",
     ]
 
