@@ -161,6 +161,8 @@ class Prober:
         try:
             return self._asked(question, path, waiting, read)
         except _CrashError:
+            if self._closed:
+                raise
             return self._asked(question, path, waiting, read)
 
     def _asked(self, question: _Question, path: Path, waiting: _Waiting, read: Callable[[Any], _Answer]) -> _Answer:

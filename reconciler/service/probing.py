@@ -5,6 +5,7 @@ It starts with what a probe needs and nothing else; what describes results is lo
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -21,8 +22,7 @@ _QUIET_SECONDS = 0.02
 
 def main() -> None:
     """Answer questions until there are no more; the whole of a helper."""
-    import av  # noqa: F401 - what takes long to load is loaded before the first question
-
+    importlib.import_module("av")  # what takes long to load is loaded before the first question
     answers = os.dup(1)
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 1)  # a library that prints would break the answers
@@ -34,7 +34,7 @@ def main() -> None:
         said = json.dumps(_answered(question["question"], Path(question["path"])), default=str)
         _write(answers, said.encode() + b"\n")
         if not select.select([questions], [], [], _QUIET_SECONDS)[0]:
-            from reconciler.service import results  # noqa: F401 - a render will soon end, and ask
+            importlib.import_module("reconciler.service.results")  # a render will soon end, and ask
 
 
 def _answered(question: str, path: Path) -> dict[str, Any]:

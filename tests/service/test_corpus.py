@@ -133,7 +133,7 @@ def _in_turn() -> list[Any]:
 @pytest.fixture(scope="module")
 def stage(made: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One service for all sources of this process, as in life; no process survives it."""
-    root = tmp_path_factory.mktemp("service")
+    root, others = tmp_path_factory.mktemp("service"), frozenset(_descendants(""))  # of other modules' tests
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         caller = runner.run(stack.enter_async_context(running(root, render=None)))
@@ -142,7 +142,7 @@ def stage(made: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
             stage.supply(key, film)
         yield stage
         runner.run(stack.aclose())
-    _nothing_runs("")
+    _nothing_runs("", others)
 
 
 @pytest.mark.parametrize(("source", "names"), _in_turn())
@@ -334,16 +334,16 @@ def _sounds_right(result: Path, expected: Shown) -> None:
 # --- what is left ----------------------------------------------------------------------------------------------------
 
 
-def _nothing_runs(name: str) -> None:
-    """Wait until no process that descends from this one has a name that begins so; the system needs a moment."""
-    attempts = 1000
-    while (left := _descendants(name)) and attempts:
+def _nothing_runs(name: str, others: frozenset[int] = frozenset()) -> None:
+    """Wait until no process but the ``others`` that descends from this one has a name that begins so."""
+    attempts = 1000  # the system needs a moment
+    while (left := {pid: found for pid, found in _descendants(name).items() if pid not in others}) and attempts:
         attempts -= 1
         time.sleep(0.01)
     assert not left
 
 
-def _descendants(name: str) -> list[str]:
+def _descendants(name: str) -> dict[int, str]:
     """Return the names of the processes below this one that begin so; one that has ended is none."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
@@ -357,4 +357,4 @@ def _descendants(name: str) -> list[str]:
     mine = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
         mine |= more
-    return [names[pid] for pid in mine & names.keys() if pid != os.getpid() and names[pid].startswith(name)]
+    return {pid: names[pid] for pid in mine & names.keys() if pid != os.getpid() and names[pid].startswith(name)}

@@ -318,7 +318,7 @@ def _audio(transcode: Transcode, lacking: Collection[str]) -> Iterator[Refusal]:
     if AUDIO_ENCODERS[codec] in lacking:
         message = f"this machine's FFmpeg has no {AUDIO_ENCODERS[codec]}, so it cannot encode {audio.codec}"
         yield Refusal(("transcode", "audio", "codec"), message)
-    for name, message in (*_samples(audio, codec, _is_mpegts(transcode)), *_audio_bitrate(audio, codec)):
+    for name, message in (*_samples(audio, codec, mpegts=_is_mpegts(transcode)), *_audio_bitrate(audio, codec)):
         yield Refusal(("transcode", "audio", name), message)
 
 
@@ -328,7 +328,7 @@ def _is_mpegts(transcode: Transcode) -> bool:
     return container_format(transcode) == "ts" or (container_format(transcode) == "hls" and h264)
 
 
-def _samples(audio: Audio, codec: str, mpegts: bool) -> Iterator[tuple[str, str]]:  # noqa: FBT001 - a fact, no switch
+def _samples(audio: Audio, codec: str, *, mpegts: bool) -> Iterator[tuple[str, str]]:
     if audio.sample_format is not None and audio.sample_format not in _SAMPLE_FORMATS[codec]:
         yield "sample_format", f"{codec} is encoded here from {', '.join(_SAMPLE_FORMATS[codec])}"
     if audio.channels is not None and audio.channels not in _CHANNELS[codec]:
