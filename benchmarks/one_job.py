@@ -309,6 +309,7 @@ def moviepy_renders() -> None:
         threads=int(THREADS),
         audio_codec="aac",
         audio_bitrate="128k",
+        temp_audiofile_path=str(Path(told["target"]).parent),
         audio_fps=44100,
         ffmpeg_params=["-pix_fmt", "yuv420p", "-movflags", "+faststart"],
         logger=None,
