@@ -23,7 +23,7 @@ from typing import Self
 
 RECONCILER = (sys.executable, "-m", "reconciler")
 
-LOOK_SECONDS = 0.4
+LOOK_SECONDS = 1.0
 """How often the memory of a tree is looked at: an encoder takes its own once and keeps it."""
 
 TICKS = os.sysconf("SC_CLK_TCK")

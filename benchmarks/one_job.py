@@ -39,7 +39,7 @@ THREADS = str(render_threads())
 LOOK_SECONDS = 0.02
 """How often it is looked whether a result is there: half of it is lost on average."""
 
-ASK_SECONDS = 1.0
+ASK_SECONDS = 2.0
 """How often a job is asked for while no result is there: it may have failed."""
 
 ENCODERS = ("-c:v", "libx264", "-preset", "medium", "-b:v", "1500k", "-pix_fmt", "yuv420p", "-r", "30")
