@@ -29,7 +29,7 @@ from reconciler.service import Service
 from reconciler.service.probe import probe
 from reconciler.service.render import argv, compose
 from reconciler.service.studio import render_threads
-from reconciler.service.urls import renamed
+from reconciler.wire import renamed
 
 SECONDS = 20
 QUICK_SECONDS = 2

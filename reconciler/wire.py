@@ -50,19 +50,20 @@ def with_templates(request: JobRequest, templates: Iterable[TemplateRecord]) -> 
 
 
 def _operation(operation: Operation, bucket: str, region: str) -> Operation:
-    def url(key: str) -> str:
-        return object_url(key, bucket, region)
+    output = operation.output.model_copy(update={"bucket": bucket, "region": region})
+    named = renamed(operation, lambda key: object_url(key, bucket, region))
+    return named.model_copy(update={"output": output})
 
+
+def renamed(operation: Operation, name: Callable[[str], str]) -> Operation:
+    """Return an operation whose sources, sounds and pictures are called what ``name`` makes of what they are now."""
     synthesis = operation.video_synthesis
-    placed = tuple(info.model_copy(update={"url": url(info.url)}) for info in synthesis.splice_info)
-    update: dict[str, Any] = {
-        "video_synthesis": synthesis.model_copy(update={"splice_info": placed}),
-        "output": operation.output.model_copy(update={"bucket": bucket, "region": region}),
-    }
+    placed = tuple(info.model_copy(update={"url": name(info.url)}) for info in synthesis.splice_info)
+    update: dict[str, Any] = {"video_synthesis": synthesis.model_copy(update={"splice_info": placed})}
     if operation.transcode:
-        update["transcode"] = with_sounds(operation.transcode, url)
+        update["transcode"] = with_sounds(operation.transcode, name)
     if operation.watermark:
-        update["watermark"] = tuple(with_picture(mark, url) for mark in operation.watermark)
+        update["watermark"] = tuple(with_picture(mark, name) for mark in operation.watermark)
     return operation.model_copy(update=update)
 
 

@@ -35,7 +35,8 @@ from reconciler.service.rendering import Bounds, Rendered, Work
 from reconciler.service.resolution import object_key, stored_request
 from reconciler.service.shared import InFlight, Make
 from reconciler.service.studio import Renderer
-from reconciler.service.urls import renamed, urls_of
+from reconciler.service.urls import urls_of
+from reconciler.wire import renamed
 
 log = logging.getLogger(__name__)
 

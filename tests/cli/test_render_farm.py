@@ -20,7 +20,7 @@ from reconciler.api import xml
 from reconciler.api.messages import Job, JobRequest
 from reconciler.cli.commands.serve import _advertised
 from reconciler.errors import UsageError
-from reconciler.service.urls import renamed
+from reconciler.wire import renamed
 from tests.service.cluster import Processes, cluster
 from tests.service.farming import KEY, Signing, encoders, film, job
 from tests.service.harness import BUCKET, CI, COS, jobs

@@ -18,7 +18,7 @@ from reconciler.api.messages import Job, JobRequest, Operation
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.service.dask_executor import Cluster
 from reconciler.service.render.failure import INTERNAL, RenderFailed
-from reconciler.service.urls import renamed
+from reconciler.wire import renamed
 from tests.service.cluster import Processes, ancestors, cluster, kill
 from tests.service.farming import Farming, encoders, farming, film, job, until
 from tests.service.harness import BUCKET, CI, COS, jobs

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.service.urls import renamed, urls_of
+from reconciler.service.urls import urls_of
+from reconciler.wire import renamed
 from tests.service.media import job
 from tests.service.render.probes import marked
 
