@@ -72,14 +72,14 @@ async def _record(folder: Path) -> None:
     os.chdir(folder)
     project = session.open_project(Globals(folder, None, (), color=None, quiet=True, verbose=False))
     desired = session.read_desired(project)
-    lockfile = Lockfile(project.lockfile, project.state_dir / "journal")
+    lockfile = Lockfile.load(project.lockfile, project.state_dir / "journal")
     async with session.connect(project, work=True) as client:
         objects = (await observe(client, lockfile, desired)).objects
     for address, output in desired.outputs.items():
         request, inputs = request_keys(output), {key: objects[key].etag for key in output.sources}
         etag = objects[output.object].etag
         lockfile.records[address] = Record(output.object, fingerprint(request, inputs), request, inputs, etag)
-    lockfile.begin()
+    await lockfile.begin()
     lockfile.close()
 
 

@@ -90,18 +90,18 @@ class TemplateKeeper:
     async def _perform(self, action: TemplateAction, there: Mapping[str, StoredTemplate]) -> None:
         match action.kind:
             case "create":
-                self._record(action, await self._created(action))
+                await self._record(action, await self._created(action))
             case "update":
                 assert action.id is not None
                 updated = await self.client.update_template(action.id, _request(action))
-                self._record(action, stored_template(updated))
+                await self._record(action, stored_template(updated))
             case "adopt":
                 assert action.id is not None
-                self._record(action, StoredTemplate(action.id, action.tag, action.name, action.stored))
+                await self._record(action, StoredTemplate(action.id, action.tag, action.name, action.stored))
             case "delete":
                 await self._delete(action.address, there)
             case _:
-                self.lockfile.forget_template(action.address)
+                await self.lockfile.forget_template(action.address)
 
     async def _created(self, action: TemplateAction) -> StoredTemplate:
         """Create a template once; after an answer that does not tell, look whether it is there."""
@@ -125,13 +125,13 @@ class TemplateKeeper:
         if record.id in there and differs(there[record.id], record):
             raise ClientError(f"{record.id} has changed since the plan was made; kept")
         await self.client.delete_template(record.id)
-        self.lockfile.forget_template(address)
+        await self.lockfile.forget_template(address)
 
-    def _record(self, action: TemplateAction, there: StoredTemplate) -> None:
+    async def _record(self, action: TemplateAction, there: StoredTemplate) -> None:
         before = self.lockfile.templates.get(action.address)
         adopted = action.kind == "adopt" or (action.kind == "update" and before is not None and before.adopted)
         record = TemplateRecord(there.id, action.tag, action.name, action.content, there.content, adopted)
-        self.lockfile.keep_template(action.address, record)
+        await self.lockfile.keep_template(action.address, record)
 
     def _fail(self, action: TemplateAction, reason: str) -> None:
         self.failed.add(action.address)

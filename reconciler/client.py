@@ -17,6 +17,7 @@ import httpx
 from reconciler.api import xml
 from reconciler.api.messages import TAG, Job, JobRequest, JobsReply
 from reconciler.api.node import Node
+from reconciler.api.objects import CopyResult
 from reconciler.api.queues import MediaBucket, MediaBucketsReply, QueueInfo, QueuesReply
 from reconciler.api.signing import Credentials
 from reconciler.api.templates import (
@@ -32,7 +33,7 @@ from reconciler.endpoints import Endpoints, Half
 from reconciler.errors import ServiceError
 from reconciler.reply import Call, Reply
 from reconciler.state import StoredObject
-from reconciler.transport import Clock, Patience, SystemClock, Transport
+from reconciler.transport import Clock, Conduct, Patience, SystemClock, Transport
 
 IDS_PER_QUERY: Final = 50
 """Job ids asked for at once; the documents give no limit, and fifty keep the request line under 2 kB."""
@@ -42,7 +43,11 @@ JOB_PAGE: Final = 100
 SMALL_PAGE: Final = 10
 """Templates, queues and media buckets a page: the documents' default, because they give no upper bound."""
 
+LARGEST_OBJECT: Final = 512 * 1024 * 1024
+"""Bytes of an object that is read whole: the lockfile of more than half a million outputs."""
+
 _DOT_SEGMENTS: Final = frozenset({".", ".."})
+_NO_SOURCE: Final = frozenset({"NoSuchKey", "NoSuchCopySource"})
 
 Item = TypeVar("Item")
 M = TypeVar("M", bound=Node)
@@ -54,25 +59,27 @@ class Client:
     """Typed calls to one bucket of the service; enter it with ``async with``.
 
     Raises ServiceError when the service refuses, UnreachableError when no answer comes, MalformedReplyError when the
-    answer is not what the API promises.
+    answer is not what the API promises. ``transport.Conduct`` says what the numbers and ``hear`` mean.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every choice of whoever connects has its name and its default
         self,
         endpoints: Endpoints,
         credentials: Credentials | None = None,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         parallelism: int = 4,
+        requests_per_second: float | None = None,
         patience: Patience | None = None,
+        hear: Callable[[str], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        self._bucket_host = endpoints.bucket_host
         self._transport = Transport(
             endpoints,
             credentials,
             base=transport,
-            parallelism=parallelism,
-            patience=patience or Patience(),
+            conduct=Conduct(parallelism, requests_per_second, patience or Patience(), hear),
             clock=clock or SystemClock(),
         )
 
@@ -231,14 +238,59 @@ class Client:
             if error.status == httpx.codes.NOT_FOUND and error.request_id:
                 return None
             raise
-        length, etag = reply.headers.get("Content-Length", ""), reply.headers.get("ETag", "").strip('"')
-        if not length.isdecimal() or not etag:
-            raise reply.malformed(f"Content-Length is {length!r} and ETag is {etag!r}")
-        return StoredObject(etag=etag, size=int(length))
+        length = reply.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise reply.malformed(f"Content-Length is {length!r}")
+        return StoredObject(etag=_etag(reply), size=int(length))
 
-    async def put_object(self, key: str, content: bytes) -> None:
-        """Store an object."""
-        _done(await self._transport.repeat(Call("PUT", "objects", _path(key), body=content)))
+    async def get_object(self, key: str) -> tuple[bytes, str] | None:
+        """Return the content and the ETag of an object, or None when the bucket is there and the object is not."""
+        try:
+            reply = await self._transport.repeat(Call("GET", "objects", _path(key)), largest=LARGEST_OBJECT)
+        except ServiceError as error:
+            if error.code == "NoSuchKey" and error.request_id:
+                return None
+            raise
+        _done(reply)
+        return reply.body, _etag(reply)
+
+    async def put_object(self, key: str, content: bytes, *, forbid_overwrite: bool = False) -> str:
+        """Store an object and return its ETag.
+
+        With ``forbid_overwrite`` it is only stored where there is none; otherwise ServiceError 409 FileAlreadyExists is
+        raised. The object may then be our own all the same: a call whose answer was lost is repeated, and finds what
+        it has stored itself. Whoever must know reads the object and looks for something that only they can have
+        written. A bucket that ever had versioning switched on overwrites without a word (reference/cos-objects.md §3).
+        """
+        headers = {"x-cos-forbid-overwrite": "true"} if forbid_overwrite else {}
+        reply = await self._transport.repeat(Call("PUT", "objects", _path(key), headers=headers, body=content))
+        _done(reply)
+        return _etag(reply)
+
+    async def copy_object(self, source_key: str, key: str, *, etag: str) -> StoredObject | None:
+        """Copy an object within the bucket and return the copy; None when there is no object to copy.
+
+        Raises ServiceError 412 PreconditionFailed when the source has another ETag than ``etag``, and
+        MalformedReplyError when what is under ``key`` afterwards is not the copy. What is beside the content, such as
+        its type, is copied too. The service takes objects of at most 5 GB, and none onto itself.
+        """
+        headers = {
+            "x-cos-copy-source": f"{self._bucket_host}{_path(source_key)}",
+            "x-cos-copy-source-If-Match": f'"{etag}"',
+            "x-cos-metadata-directive": "Copy",
+        }
+        try:
+            reply = await self._transport.repeat(Call("PUT", "objects", _path(key), headers=headers))
+        except ServiceError as error:
+            if error.code in _NO_SOURCE and error.request_id:
+                return None
+            raise
+        made = _read(CopyResult, reply, "CopyObjectResult").e_tag.strip('"')
+        stored = await self.head_object(key)
+        if stored is None or stored.etag != made:
+            found = stored.etag if stored else "missing"
+            raise reply.malformed(f"the copy has the ETag {made!r}, but what is there then is {found!r}")
+        return stored
 
     async def delete_object(self, key: str) -> None:
         """Delete an object; deleting one that is not there is no error."""
@@ -263,9 +315,9 @@ def _message(method: str, path: str, message: Node) -> Call:
 # Replies.
 
 
-def _read(model: type[M], reply: Reply) -> M:
+def _read(model: type[M], reply: Reply, root: str = "Response") -> M:
     try:
-        return xml.read(model, reply.body, "Response")
+        return xml.read(model, reply.body, root)
     except xml.XmlError as error:
         raise reply.malformed(str(error)) from error
 
@@ -274,6 +326,13 @@ def _done(reply: Reply) -> None:
     """Take the answer to a call that returns nothing; whoever stands in between may say "200 OK" to anything."""
     if not reply.request_id:
         raise reply.malformed("the answer has no request id, so it is not the service's")
+
+
+def _etag(reply: Reply) -> str:
+    etag: str = reply.headers.get("ETag", "").strip('"')
+    if not etag:
+        raise reply.malformed("the answer has no ETag")
+    return etag
 
 
 def _templates(reply: TemplatesReply) -> dict[str, Template]:

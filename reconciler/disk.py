@@ -25,12 +25,26 @@ def plainly(path: Path) -> Iterator[None]:
         ) from error
 
 
-def has_content(path: Path, text: str) -> bool:
-    """Tell whether a file holds exactly this text."""
+def content(path: Path) -> bytes | None:
+    """Return what a file holds, or None without one."""
     try:
-        return path.read_bytes() == text.encode()
+        return path.read_bytes()
     except FileNotFoundError:
-        return False
+        return None
+
+
+def keep(path: Path, beside: Path) -> None:
+    """Give a file that is about to be replaced a second name, under which it stays; no file is kept as none."""
+    temporary = beside.with_name(f".{beside.name}.partial")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except FileNotFoundError:
+        beside.unlink(missing_ok=True)
+        return
+    except OSError:  # a file system without hard links
+        temporary.write_bytes(path.read_bytes())
+    temporary.replace(beside)
 
 
 def write_whole(stream: FileIO, data: bytes) -> None:
@@ -39,12 +53,12 @@ def write_whole(stream: FileIO, data: bytes) -> None:
         data = data[stream.write(data) :]
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, data: bytes | str) -> None:
     """Replace a file whole: write beside it, sync, rename, sync the folder."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as stream:
-            stream.write(text.encode())
+            stream.write(data.encode() if isinstance(data, str) else data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

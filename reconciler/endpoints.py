@@ -30,11 +30,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The endpoint of each half."""
+    """The endpoint of each half.
+
+    ``bucket_host`` is what names the bucket inside a message: its true host, whatever address its objects have.
+    """
 
     objects: Endpoint
     jobs: Endpoint
     account: Endpoint
+    bucket_host: str
 
     @classmethod
     def of(
@@ -48,7 +52,12 @@ class Endpoints:
         objects, jobs = ((templates or {}).get(half) or usual for half, usual in (("objects", OBJECTS), ("jobs", JOBS)))
         account = jobs.replace(_OF_BUCKET, "", 1) if _OF_BUCKET in jobs else JOBS.replace(_OF_BUCKET, "", 1)
         names = {"bucket": bucket, "region": region}
-        return cls(*(_endpoint(template.format_map(names), origin) for template in (objects, jobs, account)))
+        return cls(
+            objects=_endpoint(objects.format_map(names), origin),
+            jobs=_endpoint(jobs.format_map(names), origin),
+            account=_endpoint(account.format_map(names), origin),
+            bucket_host=urlsplit(OBJECTS.format_map(names)).netloc,
+        )
 
     def __getitem__(self, half: Half) -> Endpoint:
         endpoint: Endpoint = getattr(self, half)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reconciler.api.messages import TERMINAL, Job
 from reconciler.client import Client
 from reconciler.errors import ClientError
 from reconciler.plan import RENDERS, Action
+from reconciler.project import DEFAULT_QUEUE, QueueLimits
 
 FIRST_PAUSE: Final = 0.05
 """Seconds before a job is asked about for the first time."""
@@ -27,6 +30,7 @@ PATIENCE: Final = 10
 MISSED: Final = 3
 """So many ends in a row without a callback mean that callbacks do not arrive here."""
 
+_JOBS: Final = RENDERS | {"wait"}
 _REMEMBERED: Final = 10_000
 _OWN_CALLBACK: Final = ("call_back", "call_back_type", "call_back_mq_config", "call_back_kafka_config")
 
@@ -42,24 +46,55 @@ async def came(awaited: Awaitable[object], stop: asyncio.Event) -> bool:
             future.cancel()
 
 
-class Queue:
-    """Actions whose inputs are there, in address order; the others wait until what they are made of is made."""
+def queue_of(request: Mapping[str, Any]) -> str:
+    """Return which of the service's queues a resolved request names."""
+    return request.get("queue_id") or DEFAULT_QUEUE
 
-    def __init__(self, actions: Mapping[str, Action]) -> None:
+
+@dataclass(slots=True)
+class _Lane:
+    """Actions that may begin as soon as fewer than ``most`` of them are in flight, each with its place in the order."""
+
+    most: int = sys.maxsize
+    ready: deque[tuple[int, str]] = field(default_factory=deque)
+    running: int = 0
+
+    @property
+    def free(self) -> int:
+        """How many of those that are ready may begin now."""
+        return min(len(self.ready), max(self.most - self.running, 0))
+
+
+class Queue:
+    """Actions whose inputs are there, in address order; the others wait until what they are made of is made.
+
+    Jobs in flight are limited by ``limits``, for each of the service's queues (``default`` is what requests without
+    a ``queue_id`` go to). Where the limit is reached, what goes elsewhere is taken first. A job that was submitted
+    before counts from the moment on at which it can be waited for, and is never held back.
+    """
+
+    def __init__(self, actions: Mapping[str, Action], limits: Mapping[str, QueueLimits] | None = None) -> None:
         self._actions = actions
         self._waits = {
-            address: {name for name in action.upstream if name in actions and actions[name].kind in RENDERS | {"wait"}}
+            address: {name for name in action.upstream if name in actions and actions[name].kind in _JOBS}
             for address, action in actions.items()
         }
         self._dependents: dict[str, list[str]] = {}
         for address, names in self._waits.items():
             for name in names:
                 self._dependents.setdefault(name, []).append(address)
-        self._ready = deque(sorted(address for address, names in self._waits.items() if not names))
+        self._unlimited = _Lane()
+        self._limited = {
+            queue: _Lane(limit.parallelism) for queue, limit in (limits or {}).items() if limit.parallelism is not None
+        }
+        self._lanes = (self._unlimited, *self._limited.values())
+        self._places = itertools.count()
         self._running = 0
         self._changed = asyncio.Condition()
         self._left = set(actions)
         self._drained = False
+        for address in sorted(address for address, names in self._waits.items() if not names):
+            self._line_up(address)
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -72,29 +107,59 @@ class Queue:
     async def take(self, stop: asyncio.Event) -> Action | None:
         """Return the next action, waiting for one; None when there will be no more."""
         async with self._changed:
-            while not self._ready and self._running and not stop.is_set():
+            while not self._free and self._running and not stop.is_set():
                 await self._changed.wait()
-            if not self._ready or stop.is_set():
+            if not self._free or stop.is_set():
                 return None
-            address = self._ready.popleft()
-            self._left.discard(address)
-            self._running += 1
-            return self._actions[address]
+            return self._next()
 
     async def settle(self, address: str, *, succeeded: bool) -> None:
         """An action has ended; what waited for it may become ready."""
         async with self._changed:
             self._running -= 1
+            self._lane(self._actions[address]).running -= 1
             for dependent in self._dependents.get(address, ()) if succeeded and not self._drained else ():
                 self._waits[dependent].discard(address)
                 if not self._waits[dependent]:
-                    self._ready.append(dependent)
-            self._changed.notify_all()
+                    self._line_up(dependent)
+            if self._running:
+                self._changed.notify(self._free)  # no more than can begin something: there may be many who wait
+            else:
+                self._changed.notify_all()  # it may be over, which all of them have to see
 
     def drain(self) -> None:
         """Begin nothing more."""
         self._drained = True
-        self._ready.clear()
+        for lane in self._lanes:
+            lane.ready.clear()
+
+    @property
+    def _free(self) -> int:
+        """How many actions may begin now."""
+        return sum(lane.free for lane in self._lanes)
+
+    def _lane(self, action: Action) -> _Lane:
+        """Return where an action counts: only jobs take a place in a queue of the service."""
+        return self._limited.get(queue_of(action.request), self._unlimited) if action.kind in _JOBS else self._unlimited
+
+    def _line_up(self, address: str) -> None:
+        action = self._actions[address]
+        lane = self._lane(action)
+        if action.kind == "wait":
+            lane.running += 1
+            lane = self._unlimited
+        lane.ready.append((next(self._places), address))
+
+    def _next(self) -> Action:
+        """Take the first action, in order, of those that may begin."""
+        lane = min((lane for lane in self._lanes if lane.free), key=lambda lane: lane.ready[0])
+        _, address = lane.ready.popleft()
+        action = self._actions[address]
+        if action.kind != "wait":
+            lane.running += 1
+        self._left.discard(address)
+        self._running += 1
+        return action
 
 
 class Bell:

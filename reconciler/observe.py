@@ -7,22 +7,25 @@ for only when a submission is in doubt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.api.messages import Job
+from reconciler.api.messages import PAUSE, RUNNING, SUBMITTED, SUCCESS, Job
 from reconciler.api.templates import Template
 from reconciler.client import Client
 from reconciler.lockfile import Lockfile
+from reconciler.outcome import key_made, reported_md5, told
 from reconciler.state import (
-    USER_DATA_MARK,
     DesiredState,
     LiveJob,
     ObservedState,
+    PastJob,
     StoredObject,
     StoredTemplate,
     Submission,
+    fingerprint_in,
+    split_user_data,
 )
 
 CLOCK_SKEW: Final = timedelta(minutes=15)
@@ -32,6 +35,10 @@ _MOST_PREFIXES: Final = 50
 """From this many folders on the whole bucket is listed at once."""
 
 
+_JOBS_LOOKED_THROUGH: Final = 2000
+"""How far back the history is read when it is only about saving a render, not about an object that is there."""
+
+
 async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> ObservedState:
     """Ask the service for everything that planning ``desired`` needs to know."""
     keys = {key for output in desired.outputs.values() for key in (output.object, *output.sources)}
@@ -39,17 +46,24 @@ async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> 
     for address, output in desired.outputs.items():
         if output.ignore_changes and address in lockfile.records:
             keys.update(lockfile.records[address].inputs)  # an ignored change may keep a source of before
-    wanted = bool(desired.templates or lockfile.templates)
-    objects, jobs, templates = await asyncio.gather(
-        _objects(client, keys), find_jobs(client, lockfile.pending), stored_templates(client, wanted=wanted)
+    return await observe_keys(client, lockfile, keys, templates=bool(desired.templates or lockfile.templates))
+
+
+async def observe_keys(
+    client: Client, lockfile: Lockfile, keys: Iterable[str], *, templates: bool = False
+) -> ObservedState:
+    """Ask the service for these objects, for begun submissions, and for its templates when they matter."""
+    objects, jobs, stored = await asyncio.gather(
+        _objects(client, keys), find_jobs(client, lockfile.pending), stored_templates(client, wanted=templates)
     )
     return ObservedState(
         objects=objects,
         records=lockfile.records,
         pending=dict(lockfile.pending),
         jobs=jobs,
-        templates=templates,
+        templates=stored,
         template_records=lockfile.templates,
+        failures=lockfile.failures,
     )
 
 
@@ -83,29 +97,74 @@ def prefixes(keys: Iterable[str]) -> list[str]:
 async def find_jobs(client: Client, pending: Mapping[str, Submission]) -> dict[str, LiveJob]:
     """Return what the service knows of begun submissions, by address.
 
-    A submission whose answer was recorded is asked for by id, one in doubt is looked for by its token.
+    A submission whose answer was recorded is asked for by id, one in doubt is looked for by its token. One that was
+    sent more than once may have several jobs: the one that got furthest counts, the others are its twins.
     """
     known = {begun.job: address for address, begun in pending.items() if begun.job}
-    found = {known[job.job_id]: _live(job) for job in (await client.jobs(known)).values() if job.job_id in known}
-    doubtful = {begun.token: address for address, begun in pending.items() if not begun.job}
+    found = {known[job.job_id]: [job] for job in (await client.jobs(known)).values() if job.job_id in known}
+    doubtful = {begun.token: address for address, begun in pending.items() if not begun.job or begun.sends > 1}
     if doubtful:
-        since = min(begun.time for begun in pending.values() if not begun.job)
+        since = min(begun.time for begun in pending.values() if begun.token in doubtful)
         async for job in client.list_jobs(created_after=_earlier(since)):
             address = doubtful.get(token_of(job))
-            if address is not None:
-                found[address] = _live(job)
-    return found
+            if address is not None and job.job_id not in (other.job_id for other in found.get(address, ())):
+                found.setdefault(address, []).append(job)
+    return {address: _furthest(jobs) for address, jobs in found.items()}
+
+
+async def history(client: Client, keys: Collection[str]) -> tuple[PastJob, ...]:
+    """Return past jobs of ours, newest first: as many as may save a render, and all until each of ``keys`` was met.
+
+    ``keys`` are those of objects that are there and that nobody has recorded.
+    """
+    found: list[PastJob] = []
+    number, left = 0, set(keys)
+    async for job in client.list_jobs():
+        number += 1
+        past = past_job(job)
+        if past is not None:
+            found.append(past)
+            if past.state == SUCCESS:
+                left.discard(past.key)
+        if number >= _JOBS_LOOKED_THROUGH and not left:
+            break
+    return tuple(found)
+
+
+def past_job(job: Job) -> PastJob | None:
+    """Return what a job of ours tells of its result; None for somebody else's."""
+    token = token_of(job)
+    if not token or job.operation is None or job.operation.output is None:
+        return None
+    declared = job.operation.output.object
+    return PastJob(
+        job=job.job_id,
+        state=job.state,
+        token=token,
+        fingerprint=fingerprint_in(token),
+        declared=declared,
+        key=key_made(job, declared),
+        md5=reported_md5(job),
+        operation=job.operation,
+        **told(job, declared),
+    )
 
 
 def token_of(job: Job) -> str:
     """Return the token that a job of ours carries at the end of its UserData, or an empty string."""
-    text = (job.operation.user_data if job.operation else None) or ""
-    last = text.rpartition(" ")[2]
-    return last if last.startswith(USER_DATA_MARK) else ""
+    return split_user_data((job.operation.user_data if job.operation else None) or "")[1]
 
 
-def _live(job: Job) -> LiveJob:
-    return LiveJob(job.job_id, job.state, job.progress or 0, token_of(job))
+_FURTHEST: Final = (SUCCESS, RUNNING, SUBMITTED, PAUSE)
+
+
+def _furthest(jobs: Sequence[Job]) -> LiveJob:
+    """Return the job that got furthest, the oldest of several, with the others as its twins."""
+    rank = {state: place for place, state in enumerate(_FURTHEST)}
+    first, *others = sorted(jobs, key=lambda job: (rank.get(job.state, len(rank)), job.creation_time or "", job.job_id))
+    return LiveJob(
+        first.job_id, first.state, first.progress or 0, token_of(first), tuple(other.job_id for other in others)
+    )
 
 
 def _earlier(time: str) -> str:

@@ -10,136 +10,64 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reconciler import schema, yaml
-from reconciler.api.node import Bool
 from reconciler.diagnostics import Diagnostic, did_you_mean
-from reconciler.endpoints import JOBS, OBJECTS, is_address, is_template
 from reconciler.errors import ManifestError, ProjectError
+from reconciler.settings import (
+    IN_BUCKET,
+    NAME,
+    EndpointSettings,
+    EnvironmentSettings,
+    FileSettings,
+    PolicySettings,
+    QueueSettings,
+)
 
 FILE: Final = "reconciler.yaml"
 VERSION: Final = 1
 ENVIRONMENT_VARIABLE: Final = "RECONCILER_"
 
-_BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-[0-9]{5,20}")
-_REGION: Final = re.compile(r"[a-z]+(?:-[a-z0-9]+)+")
-_SHARE: Final = re.compile(r"([0-9]{1,3})\s*%")
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+DEFAULT_QUEUE: Final = "default"
+"""Stands for the queue that jobs go to which name none."""
+
+_OF_SEVERAL_VALUES: Final = ("endpoints", "policy", "queues", "vars")
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def _service(value: str) -> str:
-    if value in ("embedded", "cloud"):
-        return value
-    if is_address(value):
-        return value.rstrip("/")
-    near = did_you_mean(value, ("embedded", "cloud"))
-    raise ValueError(
-        f"must be embedded, cloud or an address such as http://127.0.0.1:8787{f'; {near}' if near else ''}"
-    )
-
-
-def _endpoint(value: str) -> str:
-    if not is_template(value):
-        raise ValueError(f"must be an address; write it as {OBJECTS}, in which {{bucket}} and {{region}} are filled in")
-    return value.rstrip("/")
-
-
-def _bucket(value: str) -> str:
-    if not _BUCKET.fullmatch(value):
-        raise ValueError(
-            "must be NAME-APPID, such as demo-1250000000; write small letters, digits and -, then the account's digits"
-        )
-    return value
-
-
-def _region(value: str) -> str:
-    if not _REGION.fullmatch(value):
-        raise ValueError("must be the name of a region, such as ap-chongqing")
-    return value
-
-
-def _changes(value: object) -> object:
-    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    share = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    if (share and int(share[1]) <= 100) or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return f"{int(share[1])}%" if share else value
-    raise ValueError("must be a count, such as 20, or a share, such as 50%")
-
-
-def _variables(value: dict[str, Any]) -> dict[str, Any]:
-    for name in value:
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"holds `{name}`, which is no name; use letters, digits and _, so that vars.NAME can be written"
-            )
-    return value
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class PolicySettings(_Settings):
-    """What a plan may do without being told twice."""
-
-    prune: Bool | None = Field(None, description="Delete objects that are no longer declared; default false.")
-    max_changes: Annotated[int | str, BeforeValidator(_changes)] | None = Field(
-        None, description="A larger plan needs --force: a count, or a share such as 50%; default 50%."
-    )
-
-
-class EndpointSettings(_Settings):
-    """Other addresses of the cloud's two halves."""
-
-    objects: Annotated[str, AfterValidator(_endpoint)] | None = Field(
-        None, description=f"Where objects are; default {OBJECTS}."
-    )
-    jobs: Annotated[str, AfterValidator(_endpoint)] | None = Field(
-        None, description=f"Where jobs, queues and templates are; default {JOBS}."
-    )
-
-
-class EnvironmentSettings(_Settings):
-    """Settings that an environment may overlay."""
-
-    service: Annotated[str, AfterValidator(_service)] | None = Field(
-        None, description="embedded (default), cloud, or the address of a server."
-    )
-    bucket: Annotated[str, AfterValidator(_bucket)] | None = Field(None, description="The bucket, NAME-APPID.")
-    region: Annotated[str, AfterValidator(_region)] | None = Field(None, description="Region, such as ap-chongqing.")
-    endpoints: EndpointSettings | None = Field(None, description="Other addresses of the cloud's two halves.")
-    parallelism: Annotated[int, Field(ge=1)] | None = Field(None, description="Jobs in flight at once; default 4.")
-    policy: PolicySettings | None = Field(None, description="What a plan may do without being told twice.")
-    vars: Annotated[dict[str, Any], AfterValidator(_variables)] | None = Field(
-        None, description="What manifests and layouts see as vars."
-    )
-
-
-class FileSettings(EnvironmentSettings):
-    """The settings of a project."""
-
-    version: Literal[1] = Field(description="Version of this format: 1.")
-    environments: dict[str, EnvironmentSettings] | None = Field(
-        None, description="Settings by environment; --env NAME overlays them."
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a plan may do without being told twice. ``max_changes`` is a count or a share such as ``50%``."""
+    """What a plan may do without being told twice, and how often what fails is tried.
+
+    ``max_changes`` is a count or a share such as ``50%``. ``max_attempts`` is how many applies in a row try an output
+    that fails; ``retries`` how often one apply repeats a job that failed for a reason that passes.
+    """
 
     prune: bool = False
     max_changes: int | str = "50%"
+    max_attempts: int = 3
+    retries: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What one of the service's queues is given at most: jobs in flight, submissions a second; None is no limit."""
+
+    parallelism: int | None = None
+    requests_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder with ``reconciler.yaml``, as its settings stand for one environment."""
+    """A folder with ``reconciler.yaml``, as its settings stand for one environment.
+
+    ``lockfile_key`` is the key of a lockfile that is kept in the bucket, whose guard holds ``guard_lease`` seconds
+    without being renewed. ``visibility`` is how many seconds an accepted job may take to be listed; None leaves it to
+    the service. ``queues`` are by id, and DEFAULT_QUEUE.
+    """
 
     root: Path
     bucket: str
@@ -147,7 +75,12 @@ class Project:
     environment: str | None = None
     service: str = "embedded"
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    lockfile_key: str | None = None
+    guard_lease: float = 60.0
+    visibility: float | None = None
     parallelism: int = 4
+    requests_per_second: float | None = None
+    queues: Mapping[str, QueueLimits] = field(default_factory=dict)
     policy: Policy = Policy()
     vars: Mapping[str, Any] = field(default_factory=dict)
 
@@ -171,7 +104,7 @@ class Project:
 
     @property
     def lockfile(self) -> Path:
-        """The lockfile; every environment has its own."""
+        """The lockfile in the folder; every environment has its own."""
         name = f"reconciler.{self.environment}.lock" if self.environment else "reconciler.lock"
         return self.root / name
 
@@ -201,8 +134,14 @@ def load(
             example = "demo-1250000000" if name == "bucket" else "ap-chongqing"
             advice = f"write `{name}: {example}`, or set {ENVIRONMENT_VARIABLE}{name.upper()}"
             raise ManifestError([document.diagnostic("error", (), f"`{name}` is missing", advice)])
-    policy = Policy(**merged.pop("policy", {}))
-    return Project(root=root, environment=chosen, policy=policy, **merged)
+    return Project(
+        root=root,
+        environment=chosen,
+        lockfile_key=merged.pop("lockfile", IN_BUCKET).removeprefix(IN_BUCKET) or None,
+        queues={queue: QueueLimits(**limits) for queue, limits in merged.pop("queues", {}).items()},
+        policy=Policy(**merged.pop("policy", {})),
+        **merged,
+    )
 
 
 def settings_schema() -> dict[str, Any]:
@@ -294,8 +233,6 @@ def _wording(kind: str, message: str) -> str:
     if kind == "value_error":
         text = message.removeprefix("Value error, ")
         return "must be true or false" if text == "write true or false" else text
-    if kind.startswith(("int", "greater_than")):
-        return "must be a whole number of at least 1"
     if kind.startswith("literal"):
         return f"must be {VERSION}"
     return f"must be {'a text' if kind.startswith('string') else 'a mapping'}"
@@ -314,14 +251,19 @@ def _environment(settings: FileSettings, name: str) -> EnvironmentSettings:
 
 
 def _from_environ(environ: Mapping[str, str], settings: FileSettings) -> EnvironmentSettings:
-    """Read RECONCILER_SERVICE, …, RECONCILER_POLICY_PRUNE, RECONCILER_VARS_fps; empty ones do not count."""
+    """Read RECONCILER_SERVICE, …, RECONCILER_POLICY_PRUNE, RECONCILER_VARS_fps; empty ones do not count.
+
+    RECONCILER_QUEUES is the whole mapping, as YAML: an id is not always a name that a variable can have.
+    """
     given = {
         name.removeprefix(ENVIRONMENT_VARIABLE): value
         for name, value in sorted(environ.items())
         if name.startswith(ENVIRONMENT_VARIABLE) and value
     }
-    flat = {key: key.upper() for key in ("service", "bucket", "region", "parallelism")}
+    flat = {key: key.upper() for key in EnvironmentSettings.model_fields if key not in _OF_SEVERAL_VALUES}
     data: dict[str, Any] = {key: given[name] for key, name in flat.items() if name in given}
+    if "QUEUES" in given:
+        data["queues"] = _scalar(given["QUEUES"], f"{ENVIRONMENT_VARIABLE}QUEUES")
     for part, model in (("policy", PolicySettings), ("endpoints", EndpointSettings)):
         flat = {key: f"{part}_{key}".upper() for key in model.model_fields}
         data[part] = {key: given[name] for key, name in flat.items() if name in given}
@@ -333,12 +275,17 @@ def _from_environ(environ: Mapping[str, str], settings: FileSettings) -> Environ
     try:
         return EnvironmentSettings.model_validate(data)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        name = "_".join(str(step) for step in _path(problem["loc"])[0]).upper()
-        text = _wording(problem["type"], problem["msg"])
-        raise ProjectError(
-            f"the environment variable {ENVIRONMENT_VARIABLE}{name} {text}, not `{problem['input']}`"
-        ) from None
+        raise ProjectError(_wrong_variable(error.errors(include_url=False)[0])) from None
+
+
+def _wrong_variable(problem: Mapping[str, Any]) -> str:
+    path, _ = _path(problem["loc"])
+    steps = [str(step) for step in path]
+    name, inner = ("QUEUES", ".".join(steps[1:])) if steps[0] == "queues" else ("_".join(steps).upper(), "")
+    where = f"the environment variable {ENVIRONMENT_VARIABLE}{name}{f': `{inner}`' if inner else ''}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is not known; known are {', '.join(f'`{key}`' for key in QueueSettings.model_fields)}"
+    return f"{where} {_wording(problem['type'], problem['msg'])}, not `{problem['input']}`"
 
 
 def _spelled(name: str, settings: FileSettings) -> str:
@@ -354,7 +301,7 @@ def _from_flags(variables: Sequence[str]) -> EnvironmentSettings:
     found: dict[str, Any] = {}
     for text in variables:
         name, equals, value = text.partition("=")
-        if not equals or not _NAME.fullmatch(name):
+        if not equals or not NAME.fullmatch(name):
             raise ProjectError(f"--var {text} is not NAME=VALUE", advice="write --var fps=30")
         found[name] = _scalar(value, f"--var {name}")
     return EnvironmentSettings(vars=found)
@@ -369,7 +316,7 @@ def _scalar(text: str, source: str) -> Any:
 
 
 def _merged(layers: Iterable[EnvironmentSettings]) -> dict[str, Any]:
-    """Merge settings, later ones over earlier ones; policy and vars key by key."""
+    """Merge settings, later ones over earlier ones; what holds several values key by key."""
     merged: dict[str, Any] = {}
     for layer in layers:
         data = layer.model_dump(exclude_none=True, exclude={"version", "environments"})

@@ -20,6 +20,7 @@ class Report:
     failures: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     templates: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def begun(self, address: str, job: str) -> None:
         """Tell that a job runs for an output, submitted now or earlier."""
@@ -31,6 +32,11 @@ class Report:
         """Tell that an output is in the bucket and recorded."""
         self.done[address] = record
         self.counts[kind] += 1
+
+    def unchanged(self, address: str, record: Record) -> None:
+        """Tell that an output need not be made anew after all: what it is made of came out as it was."""
+        self.done[address] = record
+        self.counts["none"] += 1
 
     def gone(self, address: str, kind: str) -> None:
         """Tell that an output's object was deleted, or its record forgotten."""
@@ -50,7 +56,8 @@ class Report:
         self.left[address] = job
 
     def note(self, text: str) -> None:
-        """Tell something about the run as a whole."""
+        """Tell something that is no result."""
+        self.notes.append(text)
 
     def close(self) -> None:
         """The run is over."""

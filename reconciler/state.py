@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from reconciler.api.messages import JobRequest
+from reconciler.api.messages import JobRequest, Operation
 from reconciler.diagnostics import Diagnostic, Position
 
-FINGERPRINT_VERSION: Final = "1"
-"""Raised when what goes into a fingerprint changes. It renders nothing anew: where digests differ, what the record
-holds is digested in today's way and compared again."""
+FINGERPRINT_VERSION: Final = "2"
+"""Raised when what goes into a fingerprint changes. It renders nothing anew: where versions differ, what the record
+holds is digested in today's way and compared again. Version 1 knew sources by their keys too, not by content alone."""
 
 USER_DATA_MARK: Final = "reconciler:"
 """How the token that travels in a job's UserData begins; the fingerprint and a nonce follow."""
 
 OWN_USER_DATA: Final = 1024 - len(" " + USER_DATA_MARK + "1:" + 40 * "f" + ":" + 16 * "0")
 """How long a person's own user data may be: the API's limit, less the token that is sent behind it."""
+
+_TOKEN: Final = re.compile(rf"(?:^| )({USER_DATA_MARK}([0-9]+:[0-9a-f]{{40}}):[0-9a-f]{{16}})$")
 
 _NO_PIXELS: Final = frozenset({"user_data", "job_level", "output"})
 _SOURCE_DEFAULTS: Final = {"x": 0, "y": 0}
@@ -53,8 +56,8 @@ class Output:
 
     ``request`` holds one operation; its urls are object keys and its output names neither bucket nor region, so that
     the same declaration reads the same in every environment. ``sources`` are the keys it reads (videos, sounds,
-    watermark pictures), ``upstream`` the addresses of those sources that are outputs themselves, ``templates`` those of
-    the declared templates that it names; what they hold is in the request.
+    watermark pictures), as they come in the request, ``upstream`` the addresses of those that are outputs themselves,
+    ``templates`` those of the declared templates that it names; what they hold is in the request.
     """
 
     address: str
@@ -149,6 +152,7 @@ class Submission:
     """An effect that was begun and whose end is not recorded.
 
     Without ``job`` it is in doubt: the job may or may not exist. ``token`` travels in the job's UserData and finds it.
+    ``sends`` counts how often it was sent; from the second time on there may be two jobs.
     """
 
     address: str
@@ -159,6 +163,25 @@ class Submission:
     inputs: Mapping[str, str]
     time: str
     job: str | None = None
+    sends: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failed attempt at an output.
+
+    ``attempts`` counts those with the same fingerprint since it was last made; ``earlier`` tells of them, oldest first,
+    each as "time code: message".
+    """
+
+    address: str
+    job: str | None
+    code: str
+    message: str
+    time: str
+    attempts: int = 1
+    fingerprint: str = ""
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +194,41 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:
-    """A job of ours that the service has accepted and not finished, or finished without us having recorded it."""
+    """A job of ours that the service has accepted and not finished, or finished without us having recorded it.
+
+    ``twins`` are other jobs with the same token: a submission that was sent again after the visibility bound, and whose
+    first job appeared only then.
+    """
 
     job: str
     state: str
     progress: int = 0
     token: str = ""
+    twins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PastJob:
+    """A job of ours in the service's history, whoever recorded it.
+
+    ``fingerprint`` and ``token`` are what its UserData carries, ``declared`` the key that it was given and ``key`` the
+    one that it wrote. ``md5`` and ``size`` are those of the object, when it tells; ``operation`` is what was asked for.
+    """
+
+    job: str
+    state: str
+    token: str
+    fingerprint: str
+    declared: str
+    key: str
+    md5: str | None = None
+    size: int | None = None
+    operation: Operation | None = None
+    duration: float | None = None
+    created: str | None = None
+    finished: str | None = None
+    engine: str | None = None
+    files: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +237,8 @@ class ObservedState:
 
     ``objects`` has every object under the keys that matter; ``pending`` the submissions without a recorded end, by
     address; ``jobs`` what the service says of those, by address. ``templates`` are all templates of the service, and
-    ``template_records`` those that we keep there, by address.
+    ``template_records`` those that we keep there, by address. ``failures`` are the last failed attempts by address, and
+    ``history`` the service's past jobs of ours, newest first, as far as anybody asked for them.
     """
 
     objects: Mapping[str, StoredObject]
@@ -194,16 +247,19 @@ class ObservedState:
     jobs: Mapping[str, LiveJob] = field(default_factory=dict)
     templates: tuple[StoredTemplate, ...] = ()
     template_records: Mapping[str, TemplateRecord] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    history: tuple[PastJob, ...] = ()
 
 
 def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys that a resolved request reads, each once, sorted: videos, sounds, watermark pictures."""
+    """Return the keys that a resolved request reads, each once, as they come: videos, sounds, watermark pictures."""
     operation = request["operation"][0]
     transcode = operation.get("transcode") or {}
     mixes = [mix for mix in (transcode.get("audio_mix"), *(transcode.get("audio_mix_array") or ())) if mix]
     images = [mark["image"] for mark in operation.get("watermark") or () if mark.get("image")]
-    found = {info["url"] for info in operation["video_synthesis"]["splice_info"]}
-    return tuple(sorted(found | {mix["audio_source"] for mix in mixes} | {image["url"] for image in images}))
+    found = [info["url"] for info in operation["video_synthesis"]["splice_info"]]
+    found += [mix["audio_source"] for mix in mixes]
+    return tuple(dict.fromkeys((*found, *(image["url"] for image in images))))
 
 
 def content(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,13 +310,71 @@ def _without_defaults(name: str, node: Any) -> Any:
     return {key: value for key, value in node.items() if key not in defaults or defaults[key] != value}
 
 
+def content_digest(request: Mapping[str, Any]) -> str:
+    """Digest what decides the picture and the sound, but for what the sources hold: 40 hexadecimal digits.
+
+    A source counts as "the first one", "the second one": what it is called touches no pixel.
+    """
+    places = {key: index for index, key in enumerate(sources_of(request))}
+    kept = content(request)
+    infos = [{**info, "url": places[info["url"]]} for info in kept["video_synthesis"]["splice_info"]]
+    kept["video_synthesis"] = {**kept["video_synthesis"], "splice_info": infos}
+    if transcode := kept.get("transcode"):
+        kept["transcode"] = {name: _placed(name, node, places) for name, node in transcode.items()}
+    if marks := kept.get("watermark"):
+        kept["watermark"] = [_placed_mark(mark, places) for mark in marks]
+    return _digest(kept)
+
+
+def _placed(name: str, node: Any, places: Mapping[str, int]) -> Any:
+    if name == "audio_mix":
+        return {**node, "audio_source": places[node["audio_source"]]}
+    if name == "audio_mix_array":
+        return [_placed("audio_mix", mix, places) for mix in node]
+    return node
+
+
+def _placed_mark(mark: Mapping[str, Any], places: Mapping[str, int]) -> Mapping[str, Any]:
+    image = mark.get("image")
+    return {**mark, "image": {**image, "url": places[image["url"]]}} if image else mark
+
+
 def fingerprint(request: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Digest what decides the result: the content of the request and the ETag of every source.
 
     Two equal fingerprints mean the same picture; the version in front says what went into the digest.
     """
-    text = json.dumps([content(request), dict(inputs)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return fingerprint_of(content_digest(request), sources_of(request), inputs)
+
+
+def fingerprint_of(digest: str, sources: Iterable[str], inputs: Mapping[str, str]) -> str:
+    """Return the fingerprint of a request whose content has this digest and which reads ``sources`` in this order."""
+    text = "\n".join([digest, *(inputs.get(key, "") for key in sources)])
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+
+
+def earlier_fingerprints(request: Mapping[str, Any], inputs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what earlier versions of this program called the same picture: their tokens are still about."""
+    return (f"1:{_digest([content(request), dict(inputs)])}",)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def split_user_data(text: str) -> tuple[str, str]:
+    """Split the ``UserData`` of a job into a person's own text and our token; either may be empty.
+
+    What is sent is both, in this order, with a space between them.
+    """
+    found = _TOKEN.search(text)
+    return (text[: found.start()], found[1]) if found else (text, "")
+
+
+def fingerprint_in(token: str) -> str:
+    """Return the fingerprint that a token carries."""
+    return token.removeprefix(USER_DATA_MARK).rpartition(":")[0]
 
 
 def request_keys(output: Output) -> dict[str, Any]:

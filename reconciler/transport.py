@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -25,10 +26,16 @@ from reconciler.pacer import Pacer
 from reconciler.reply import Call, Reply, mistimed, request_id, unreachable
 
 LONGEST_CALL: Final = 60.0
-"""Seconds after which a call that was begun is given up, however slowly its answer still trickles in."""
+"""Seconds after which a call that was begun is given up, however slowly its answer still trickles in.
+
+One that carries a large object is given longer.
+"""
 
 LARGEST_REPLY: Final = 32 * 1024 * 1024
 """Bytes; the largest page of the API, a thousand of the longest keys, has three million."""
+
+SLOWEST: Final = 1024 * 1024
+"""Bytes of a large object that arrive in a second at least."""
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 _KEEP_ALIVE: Final = 30.0
@@ -42,6 +49,7 @@ _EARLY_SECONDS: Final = 60
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 8.0
 _MOST_REFUSALS: Final = 20
+_INSTANT: Final = 1e-3
 
 
 class Clock(Protocol):
@@ -85,6 +93,20 @@ class Patience:
     slowed: float = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How calls are made.
+
+    ``parallelism`` is the number of jobs in flight that connections are kept for. At most ``requests_per_second`` calls
+    begin in a second, whatever they are. ``hear`` is told, in a text for people, that the service asks to slow down.
+    """
+
+    parallelism: int = 4
+    requests_per_second: float | None = None
+    patience: Patience = Patience()
+    hear: Callable[[str], None] | None = None
+
+
 class Transport:
     """Sends calls; enter it with ``async with``.
 
@@ -98,19 +120,19 @@ class Transport:
         credentials: Credentials | None,
         *,
         base: httpx.AsyncBaseTransport | None,
-        parallelism: int,
-        patience: Patience,
+        conduct: Conduct,
         clock: Clock,
     ) -> None:
         self._endpoints = endpoints
         self._credentials = credentials
-        self._patience = patience
+        self._patience = conduct.patience
+        self._hear = conduct.hear
         self._clock = clock
-        self._pacer = Pacer()
+        self._pacer = Pacer(conduct.requests_per_second)
         self._gate = asyncio.Lock()
         self._skew: float | None = None
         self._correction = 0.0
-        self._http = _pool(base, parallelism + _BESIDES)
+        self._http = _pool(base, conduct.parallelism + _BESIDES)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -133,30 +155,32 @@ class Transport:
                 await self._clock.sleep(pause)
             self._pacer.begin(self._clock.ticks())
 
-    async def repeat(self, call: Call) -> Reply:
-        """Send a call that may be repeated, until it is answered or patience is at its end."""
+    async def repeat(self, call: Call, *, largest: int = LARGEST_REPLY) -> Reply:
+        """Send a call that may be repeated, until it is answered or patience is at its end.
+
+        ``largest`` is how many bytes the answer may have.
+        """
         tries = _Tries()
         while True:
             await self.turn()
             try:
-                return await self.send(call)
+                return await self.send(call, largest=largest)
             except (ServiceError, UnreachableError) as error:
                 pause = self._pause(error, tries)
                 if pause is None:
                     raise
             await self._clock.sleep(pause)
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call, *, largest: int = LARGEST_REPLY) -> Reply:
         """Send a call once; whoever cares for the pace waits for a ``turn`` first."""
         began = self._clock.ticks()
-        reply = await self._exchange(call)
+        reply = await self._exchange(call, largest)
         refusal = reply.refusal()
         genuine = reply.request_id or (refusal is not None and refusal.request_id)
         if reply.date is not None and genuine:  # whoever else stands in between may be wrong about the time
             self._skew = reply.date.timestamp() - self._clock.wall()
         if refusal is not None and refusal.slowed:
-            wish = reply.retry_after()
-            self._pacer.refused(began, self._clock.ticks(), chance=self._clock.chance(), wish=wish)
+            self._slow_down(refusal, began, reply.retry_after())
         else:
             self._pacer.accepted(began)
         if refusal is not None:
@@ -164,6 +188,16 @@ class Transport:
                 self._correction = self._skew
             raise refusal
         return reply
+
+    def _slow_down(self, refusal: ServiceError, began: float, wish: float) -> None:
+        """Let everybody call less often, and say why when it is news."""
+        now = self._clock.ticks()
+        is_news = self._pacer.refused(began, now, chance=self._clock.chance(), wish=wish)
+        if is_news and self._hear is not None:
+            wait = max(math.ceil(self._pacer.wait(now) - _INSTANT), 1)
+            self._hear(
+                f"the service asks to slow down ({refusal.status} {refusal.code}); the next call goes out in {wait} s"
+            )
 
     def _pause(self, error: ServiceError | UnreachableError, tries: _Tries) -> float | None:
         """Return how long to wait before a call is sent once more, besides its turn; None to give it up."""
@@ -182,18 +216,18 @@ class Transport:
             return None
         return self._clock.chance() * min(_FIRST_BACKOFF * 2.0 ** (tries.failures - 1), _LONGEST_BACKOFF)
 
-    async def _exchange(self, call: Call) -> Reply:
+    async def _exchange(self, call: Call, largest: int) -> Reply:
         """Send a call and take its answer, whatever it says."""
         endpoint = self._endpoints[call.half]
         headers = self._signed(call, {"Host": endpoint.host, **call.headers})
         received: httpx.Response | None = None
         try:
-            async with asyncio.timeout(LONGEST_CALL):
+            async with asyncio.timeout(_longest(call, largest)):
                 request = self._http.build_request(
                     call.method, f"{endpoint.url}{call.path}", params=call.query, headers=headers, content=call.body
                 )
                 received = await self._http.send(request, stream=True)
-                body = await _whole(received)
+                body = await _whole(received, largest)
         except httpx.DecodingError as error:
             said = request_id(received.headers) if received else ""
             raise MalformedReplyError(f"{call}: the answer cannot be decoded: {error}", request_id=said) from error
@@ -207,7 +241,7 @@ class Transport:
                 await received.aclose()
         reply = Reply(call, received.status_code, received.headers, body or b"")
         if body is None:
-            raise reply.malformed(f"the answer is larger than {LARGEST_REPLY >> 20} MiB")
+            raise reply.malformed(f"the answer is larger than {largest >> 20} MiB")
         return reply
 
     def _by_way_of(self, url: str) -> str:
@@ -265,11 +299,18 @@ def _pool(base: httpx.AsyncBaseTransport | None, connections: int) -> httpx.Asyn
         raise ClientError("a proxy of the environment has no address of http:// or https://", advice=advice) from None
 
 
-async def _whole(response: httpx.Response) -> bytes | None:
-    """Read an answer to its end; None when it is larger than any that the API gives."""
+def _longest(call: Call, largest: int) -> float:
+    """Return the seconds after which a call is given up: for a submission always the same, ``apply`` counts on it."""
+    if call.half != "objects":
+        return LONGEST_CALL
+    return LONGEST_CALL + (len(call.body) + max(largest - LARGEST_REPLY, 0)) / SLOWEST
+
+
+async def _whole(response: httpx.Response, largest: int) -> bytes | None:
+    """Read an answer to its end; None when it is larger than it may be."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > LARGEST_REPLY:
+        if len(body) > largest:
             return None
     return bytes(body)

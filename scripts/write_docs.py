@@ -22,7 +22,8 @@ from pydantic import BaseModel
 
 from reconciler import layout, schema
 from reconciler.cli import cli
-from reconciler.project import ENVIRONMENT_VARIABLE, FileSettings
+from reconciler.project import ENVIRONMENT_VARIABLE
+from reconciler.settings import FileSettings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -46,6 +47,7 @@ _WORDS: Final[Mapping[object, str]] = {
     str: "text",
     int: "whole number",
     Decimal: "number",
+    float: "number",
     bool: "true or false",
     Any: "anything",
 }

@@ -14,17 +14,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.api.messages import FAILED, RUNNING, SUBMITTED, SUCCESS, Job, JobOperation, JobRequest
+from reconciler import disk
+from reconciler.api.messages import CANCEL, FAILED, RUNNING, SUBMITTED, SUCCESS, Job, JobOperation, JobRequest
 from reconciler.api.templates import WATERMARK, Template, TemplateRequest
 from reconciler.apply import Pace, apply
 from reconciler.client import Client
 from reconciler.errors import ServiceError, UnreachableError
 from reconciler.inflight import Bell
 from reconciler.lockfile import Lockfile
+from reconciler.lockformat import is_whole
 from reconciler.observe import observe
 from reconciler.plan import Plan, plan
 from reconciler.report import Report
 from reconciler.state import DesiredState, StoredObject, content
+from reconciler.stores import LocalStore
 from reconciler.wire import wire_request
 
 BUCKET, REGION = "sim-1250000000", "ap-chongqing"
@@ -47,6 +50,7 @@ class World:
         self.lose_template_answers = 0
         self.refuse_templates = False
         self.nonces = 0
+        self.copies = 0
         self.effects = 0
         self.crash_at: int | None = None
         self.dead = False
@@ -220,6 +224,22 @@ class SimulatedClient(Client):
         self.world.effect("head_object")
         return self.world.objects.get(key)
 
+    async def copy_object(self, source_key: str, key: str, *, etag: str) -> None:
+        self.world.effect("copy_object: before")
+        there = self.world.objects.get(source_key)
+        if there is None or there.etag != etag:
+            raise ServiceError(412 if there else 404, "PreconditionFailed", "it is another one", request_id="r")
+        self.world.objects[key] = there
+        self.world.copies += 1
+        self.world.effect("copy_object: after")
+
+    async def cancel(self, job: str) -> None:
+        self.world.effect("cancel: before")
+        if self.world.jobs[job]["state"] != SUBMITTED:
+            raise ServiceError(409, "InvalidJobState", "it has started", request_id="r")
+        self.world.jobs[job]["state"] = CANCEL
+        self.world.effect("cancel: after")
+
     async def delete_object(self, key: str) -> None:
         self.world.effect("delete_object: before")
         self.world.objects.pop(key, None)
@@ -253,37 +273,53 @@ class SimulatedClient(Client):
         self.world.effect("delete_template: after")
 
 
-class SimulatedLockfile(Lockfile):
-    """The real lockfile, whose every line may be the last, whole or torn."""
+class SimulatedStore(LocalStore):
+    """The real files, of which every write may be the last one: whole, torn, or renamed before its data was there."""
 
-    world: World
+    def __init__(self, world: World, path: Path, journal: Path) -> None:
+        super().__init__(path, journal, is_whole=is_whole)
+        self.world = world
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        self.world.effect(f"{entry['op']}: before")
+    async def append(self, lines: str) -> None:
+        names = "+".join(json.loads(line)["op"] for line in lines.splitlines())
+        self.world.effect(f"{names}: before")
         try:
-            self.world.effect(f"{entry['op']}: torn")
+            self.world.effect(f"{names}: torn")
         except Crash:
             assert self._stream is not None
-            line = json.dumps(entry).encode()
-            self._stream.write(line[: len(line) // 2])
+            self._stream.write(lines.encode()[: len(lines) // 2])
             raise
-        super()._append(entry)
-        self.world.effect(f"{entry['op']}: after")
+        await super().append(lines)
+        self.world.effect(f"{names}: after")
 
-    def checkpoint(self) -> None:
+    async def fold(self, text: str, lines: str, *, empty: bool) -> None:
         if self.world.dead:
             self.close()
             raise Crash
-        self.world.effect("checkpoint: before")
-        super().checkpoint()
-        self.world.effect("checkpoint: after")
+        self.world.effect("fold: before")
+        before = disk.content(self._path)
+        try:
+            self.world.effect("fold: between")
+        except Crash:
+            if text.encode() != before and not (empty and before is None):
+                disk.keep(self._path, self._earlier[0])
+                disk.replace(self._path, text)
+            raise
+        await super().fold(text, lines, empty=empty)
+        try:
+            self.world.effect("fold: power cut")
+        except Crash:
+            self.close()
+            if disk.content(self._path) != before:
+                self._path.write_bytes(b"")
+            self._log.write_bytes(b"")
+            raise
+        self.world.effect("fold: after")
 
 
 def open_lockfile(world: World) -> Lockfile:
-    lockfile = SimulatedLockfile.load(world.folder / "reconciler.lock", world.folder / "journal")
-    assert isinstance(lockfile, SimulatedLockfile)
-    lockfile.world = world
-    return lockfile
+    store = SimulatedStore(world, world.folder / "reconciler.lock", world.folder / "state" / "journal")
+    return Lockfile(store, store.load())
 
 
 def send(request: Mapping[str, Any]) -> JobRequest:

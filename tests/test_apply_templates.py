@@ -47,7 +47,7 @@ def sent(world: World, key: str) -> Any:
 
 
 def recorded(world: World) -> Lockfile:
-    return Lockfile.load(world.folder / "reconciler.lock", world.folder / "journal")
+    return Lockfile.load(world.folder / "reconciler.lock", world.folder / "state" / "journal")
 
 
 def settled(world: World, wanted: DesiredState, **options: Any) -> bool:

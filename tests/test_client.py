@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -20,7 +21,7 @@ from reconciler.client import Client
 from reconciler.endpoints import Endpoints
 from reconciler.errors import MalformedReplyError, ServiceError, UnreachableError
 from reconciler.state import StoredObject
-from reconciler.transport import Patience
+from reconciler.transport import LARGEST_REPLY, Patience
 from tests.factory import request
 from tests.fakes import Answer, StandingClock, Wire, answer, done, refuse
 
@@ -201,7 +202,9 @@ PORTAL = answer(200, "<html>Welcome to the airport</html>", Content_Length="35")
     [
         lambda client: client.head_bucket(),
         lambda client: client.head_object("a"),
+        lambda client: client.get_object("a"),
         lambda client: client.put_object("a", b"x"),
+        lambda client: client.copy_object("a", "b", etag="e"),
         lambda client: client.delete_object("a"),
         lambda client: client.cancel("j1"),
         lambda client: client.delete_template("t1"),
@@ -223,10 +226,10 @@ def test_a_portal_that_knows_nothing_does_not_say_that_an_object_is_missing() ->
 
 
 def test_an_object_is_put_and_deleted() -> None:
-    wire = Wire(done(200), done(204))
+    wire = Wire(done(200, ETag='"abc"'), done(204))
 
     async def both(client: Client) -> None:
-        await client.put_object("a b", b"content")
+        assert await client.put_object("a b", b"content") == "abc"
         await client.delete_object("a b")
 
     call(wire, both, credentials=Credentials("AKIDEXAMPLE", "key", "planted-token"))
@@ -235,6 +238,131 @@ def test_an_object_is_put_and_deleted() -> None:
         assert sent.url.raw_path == b"/a%20b"
         assert sent.headers["x-cos-security-token"] == "planted-token"
         assert "x-ci-security-token" not in sent.headers
+
+
+def test_what_keeps_an_object_from_being_overwritten_is_signed() -> None:
+    wire = Wire(done(200, ETag='"abc"'))
+    act = partial(Client.put_object, key="guard", content=b"mine", forbid_overwrite=True)
+    assert call(wire, act, credentials=Credentials("AKIDEXAMPLE", "key")) == "abc"
+    (sent,) = wire.sent
+    assert sent.headers["x-cos-forbid-overwrite"] == "true"
+    assert "content-length;host;x-cos-forbid-overwrite" in sent.headers["Authorization"]
+    wire = Wire(done(200, ETag='"abc"'))
+    call(wire, lambda client: client.put_object("guard", b"mine"))
+    assert "x-cos-forbid-overwrite" not in wire.sent[0].headers
+
+
+def test_an_object_that_is_there_already_is_said_at_once() -> None:
+    wire = Wire(refuse(409, "FileAlreadyExists"))
+    with pytest.raises(ServiceError, match="PUT /guard: 409 FileAlreadyExists"):
+        call(wire, lambda client: client.put_object("guard", b"mine", forbid_overwrite=True))
+    assert len(wire.sent) == 1
+
+
+def test_an_object_is_read_with_its_etag_or_is_not_there() -> None:
+    assert call(Wire(done(200, ETag='"abc"')), lambda client: client.get_object("a")) == (b"", "abc")
+    assert call(Wire(refuse(404, "NoSuchKey")), lambda client: client.get_object("a")) is None
+
+
+@pytest.mark.parametrize(
+    "reply", [refuse(404, "NoSuchBucket"), answer(404, "<html>"), done(404), refuse(403, "NoSuchKe")]
+)
+def test_only_the_service_says_that_an_object_is_not_there(reply: Answer) -> None:
+    with pytest.raises(ServiceError, match="GET /a"):
+        call(Wire(reply), lambda client: client.get_object("a"))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: client.get_object("a"),
+        lambda client: client.put_object("a", b"x"),
+        lambda client: client.head_object("a"),
+    ],
+)
+def test_an_answer_about_an_object_has_its_etag(act: Callable[[Client], Awaitable[object]]) -> None:
+    with pytest.raises(MalformedReplyError, match="the answer has no ETag"):
+        call(Wire(done(200, Content_Length="0")), act)
+
+
+def test_an_object_may_be_larger_than_any_message() -> None:
+    content = b"x" * (LARGEST_REPLY + 1)
+    reply = answer(200, content, x_cos_request_id="id-1", ETag='"abc"')
+    assert call(Wire(reply), lambda client: client.get_object("a")) == (content, "abc")
+    with pytest.raises(MalformedReplyError, match="larger than 32 MiB"):
+        call(Wire(reply), lambda client: client.list_objects())
+
+
+# Copies.
+
+COPIED = '<CopyObjectResult><ETag>"abc"</ETag><LastModified>t</LastModified></CopyObjectResult>'
+COPY = partial(Client.copy_object, source_key="in/a b+演.mp4", key="out/../c.mp4", etag="abc")
+
+
+@pytest.mark.parametrize("objects", ["", "https://media.example.com"])
+def test_a_copy_names_its_source_by_the_true_host_of_the_bucket(objects: str) -> None:
+    wire = Wire(answer(200, COPIED), done(200, ETag='"abc"', Content_Length="7"))
+    endpoints = Endpoints.of("clips-1250000000", "ap-chongqing", templates={"objects": objects})
+    assert call(wire, COPY, endpoints=endpoints, credentials=Credentials("AKID", "key")) == StoredObject("abc", 7)
+    sent, looked = wire.sent
+    assert (sent.method, sent.url.raw_path, sent.content) == ("PUT", b"/out%2F..%2Fc.mp4", b"")
+    assert {name: value for name, value in sent.headers.items() if name.startswith("x-cos-")} == {
+        "x-cos-copy-source": "clips-1250000000.cos.ap-chongqing.myqcloud.com/in/a%20b%2B%E6%BC%94.mp4",
+        "x-cos-copy-source-if-match": '"abc"',
+        "x-cos-metadata-directive": "Copy",
+    }
+    signed = "content-length;host;x-cos-copy-source;x-cos-copy-source-if-match;x-cos-metadata-directive"
+    assert signed in sent.headers["Authorization"]
+    assert looked.method == "HEAD"
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchCopySource"])
+def test_there_is_no_copy_of_what_is_not_there(code: str) -> None:
+    assert call(Wire(refuse(404, code)), COPY) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "message", "times"),
+    [
+        (refuse(412, "PreconditionFailed"), "412 PreconditionFailed", 1),
+        (refuse(404, "NoSuchBucket"), "404 NoSuchBucket", 1),
+        (refuse(200, "PreconditionFailed"), "412 PreconditionFailed", 1),
+        (refuse(200, "InternalError"), "500 InternalError", Patience().attempts),
+    ],
+)
+def test_a_copy_that_is_refused_is_said(reply: Answer, message: str, times: int) -> None:
+    wire = Wire(reply)
+    with pytest.raises(ServiceError, match=message):
+        call(wire, COPY)
+    assert len(wire.sent) == times
+
+
+@pytest.mark.parametrize("looked", [done(200, ETag='"other"', Content_Length="7"), done(404)])
+def test_a_copy_that_is_not_there_afterwards_is_no_copy(looked: Answer) -> None:
+    with pytest.raises(MalformedReplyError, match="the copy has the ETag 'abc', but what is there then is"):
+        call(Wire(answer(200, COPIED), looked), COPY)
+
+
+# The pace.
+
+
+def test_calls_begin_at_most_so_often_and_who_connects_hears_of_slow_downs() -> None:
+    clock, heard, begun = StandingClock(), list[str](), list[float]()
+
+    async def service(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        begun.append(clock.ticks())
+        return refuse(503, "SlowDown", Retry_After="8") if len(begun) == 5 else done()
+
+    async def main() -> None:
+        options: dict[str, Any] = {"requests_per_second": 2, "hear": heard.append, "clock": clock}
+        async with Client(ENDPOINTS, transport=httpx.MockTransport(service), **options) as client:
+            for _ in range(5):
+                await client.head_bucket()
+
+    asyncio.run(main())
+    assert begun == pytest.approx([0, 0, 0.5, 1, 1.5, 9.5])
+    assert heard == ["the service asks to slow down (503 SlowDown); the next call goes out in 8 s"]
 
 
 @given(st.text(st.sampled_from("./a b%?#\\演"), min_size=1, max_size=12))

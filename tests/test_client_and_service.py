@@ -98,11 +98,16 @@ def test_queues_and_media_buckets(tmp_path: Path) -> None:
     at_service(tmp_path, act)
 
 
-@pytest.mark.parametrize("key", ["a b.mp4", "演/示.mp4", "a+b%20c.mp4", "a;b&c=d?e#f.mp4"])
+AWKWARD = ["a b.mp4", "演/示.mp4", "a+b%20c.mp4", "a;b&c=d?e#f.mp4", "100%", "...", "in/.a", "a\\b\"c'd", "~(a)*!,@:$"]
+
+
+@pytest.mark.parametrize("key", AWKWARD)
 def test_objects_under_every_name(tmp_path: Path, key: str) -> None:
     async def act(client: Client) -> None:
         assert await client.head_object(key) is None
-        await client.put_object(key, b"content")
+        assert await client.get_object(key) is None
+        etag = await client.put_object(key, b"content")
+        assert await client.get_object(key) == (b"content", etag)
         stored = await client.head_object(key)
         assert stored is not None
         assert stored.size == 7
@@ -120,10 +125,120 @@ def test_no_name_reaches_another_object(tmp_path: Path, key: str) -> None:
 
     async def act(client: Client) -> None:
         assert await client.head_object(key) is None
+        assert await client.get_object(key) is None
+        assert await client.copy_object(key, "b.mp4", etag="0") is None
+        with pytest.raises(ServiceError, match="400 InvalidObjectName"):
+            await client.put_object(key, b"content", forbid_overwrite=True)
         await client.delete_object(key)
         assert list(await client.list_objects()) == ["a.mp4"]
 
     at_service(tmp_path, act)
+
+
+@pytest.mark.parametrize("key", AWKWARD)
+def test_copies_from_and_to_every_name(tmp_path: Path, key: str) -> None:
+    async def act(client: Client) -> None:
+        etag = await client.put_object(key, b"content")
+        copy = await client.copy_object(key, "made/copy.mp4", etag=etag)
+        assert copy == await client.head_object(key)
+        assert await client.get_object("made/copy.mp4") == (b"content", etag)
+        await client.delete_object(key)
+        assert await client.copy_object("made/copy.mp4", key, etag=etag) == copy
+        assert await client.get_object(key) == (b"content", etag)
+
+    at_service(tmp_path, act)
+
+
+def test_a_copy_is_of_what_it_was_meant_to_be_or_there_is_none(tmp_path: Path) -> None:
+    async def act(client: Client) -> None:
+        etag = await client.put_object("a", b"first")
+        await client.put_object("b", b"before")
+        await client.put_object("a", b"second")
+        with pytest.raises(ServiceError) as caught:
+            await client.copy_object("a", "b", etag=etag)
+        assert (caught.value.status, caught.value.code) == (412, "PreconditionFailed")
+        assert await client.copy_object("missing", "b", etag=etag) is None
+        found = await client.get_object("b")
+        assert found is not None
+        assert found[0] == b"before"
+
+    at_service(tmp_path, act)
+
+
+def test_what_is_stored_once_is_not_overwritten(tmp_path: Path) -> None:
+    async def act(client: Client) -> None:
+        etag = await client.put_object("guard", b"mine", forbid_overwrite=True)
+        with pytest.raises(ServiceError) as caught:
+            await client.put_object("guard", b"yours", forbid_overwrite=True)
+        assert (caught.value.status, caught.value.code) == (409, "FileAlreadyExists")
+        assert await client.get_object("guard") == (b"mine", etag)
+        assert await client.put_object("guard", b"renewed") != etag
+
+    at_service(tmp_path, act)
+
+
+def test_of_many_who_store_at_once_one_succeeds(tmp_path: Path) -> None:
+    async def act(client: Client) -> None:
+        names = [f"run {number}".encode() for number in range(20)]
+        outcomes = await asyncio.gather(
+            *(client.put_object("guard", name, forbid_overwrite=True) for name in names), return_exceptions=True
+        )
+        (winner,) = (number for number, outcome in enumerate(outcomes) if isinstance(outcome, str))
+        assert await client.get_object("guard") == (names[winner], outcomes[winner])
+        refused = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+        assert [error.code for error in refused] == ["FileAlreadyExists"] * 19
+
+    at_service(tmp_path, act)
+
+
+class Deaf:
+    """The real service, of whose answers the first one to a PUT is lost on its way."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.puts = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.puts += scope["method"] == "PUT"
+        if scope["method"] != "PUT" or self.puts > 1:
+            await self.service.app(scope, receive, send)
+            return
+
+        async def lost(_: object) -> None:
+            pass
+
+        await self.service.app(scope, receive, lost)
+        refusal = error_response("InternalError", error_code("InternalError").message, resource="r", request_id="id-1")
+        await refusal.send(send, extra={"x-cos-request-id": "id-1"}, without_body=False)
+
+
+def test_an_object_whose_answer_was_lost_is_in_its_own_way(tmp_path: Path) -> None:
+    async def main() -> Deaf:
+        async with Service(tmp_path, bucket=BUCKET, region=REGION, render=Studio()) as service:
+            deaf = Deaf(service)
+            transport = httpx.ASGITransport(app=deaf, raise_app_exceptions=False)
+            async with Client(Endpoints.of(BUCKET, REGION), transport=transport, clock=StandingClock()) as client:
+                with pytest.raises(ServiceError, match="409 FileAlreadyExists"):
+                    await client.put_object("guard", b"mine", forbid_overwrite=True)
+                found = await client.get_object("guard")
+                assert found is not None
+                assert found[0] == b"mine"
+            return deaf
+
+    assert asyncio.run(main()).puts == 2
+
+
+def test_a_bucket_that_is_not_there_has_no_object_missing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Service(tmp_path, bucket=BUCKET, region=REGION, render=Studio()) as service:
+            transport = httpx.ASGITransport(app=service.app, raise_app_exceptions=False)
+            async with Client(Endpoints.of("other-1250000000", REGION), transport=transport) as client:
+                with pytest.raises(ServiceError, match="404 NoSuchBucket"):
+                    await client.get_object("state/reconciler.lock")
+                with pytest.raises(ServiceError, match="404 NoSuch"):
+                    await client.put_object("a", b"x", forbid_overwrite=True)
+
+    asyncio.run(main())
 
 
 class BothClocks(StandingClock):

@@ -15,10 +15,22 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) 
     path = tmp_path / "state"
     for text in ("first", "später"):
         disk.replace(path, text)
-        assert disk.has_content(path, text)
+        assert disk.content(path) == text.encode()
         assert list(tmp_path.iterdir()) == [path]
-    assert not disk.has_content(path, "first")
-    assert not disk.has_content(tmp_path / "none", "")
+    assert disk.content(tmp_path / "none") is None
+
+
+def test_a_kept_file_stays_when_it_is_replaced(tmp_path: Path) -> None:
+    path, beside = tmp_path / "state", tmp_path / "state.before"
+    disk.keep(path, beside)
+    assert not beside.exists()
+    for text in ("first", "second"):
+        disk.keep(path, beside)
+        disk.replace(path, text)
+    assert beside.read_text() == "first"
+    path.unlink()
+    disk.keep(path, beside)  # nothing is kept as nothing
+    assert not beside.exists()
 
 
 def test_a_refused_replacement_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def test_another_domain_is_connected_to_and_signed(half: str, template: str, url
     assert (found.objects if half == "objects" else found.jobs) == Endpoint(url, host)
 
 
+@pytest.mark.parametrize("objects", ["https://media.example.com", "https://{bucket}.cos.accelerate.myqcloud.com"])
+def test_inside_a_message_the_bucket_has_its_true_host(objects: str) -> None:
+    assert Endpoints.of(BUCKET, REGION).bucket_host == "clips-1250000000.cos.ap-chongqing.myqcloud.com"
+    found = Endpoints.of(BUCKET, REGION, templates={"objects": objects})
+    assert found.bucket_host == "clips-1250000000.cos.ap-chongqing.myqcloud.com"
+
+
 @pytest.mark.parametrize(
     ("jobs", "account"),
     [

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from random import Random
 from typing import Any, Self
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.api.messages import Job
 from reconciler.client import Client
 from reconciler.errors import ClientError
-from reconciler.inflight import MISSED, PATIENCE, Bell, Poller, Queue, came
-from reconciler.plan import Action
+from reconciler.inflight import MISSED, PATIENCE, Bell, Poller, Queue, came, queue_of
+from reconciler.plan import RENDERS, Action
+from reconciler.project import QueueLimits
 
 
 def actions(**upstream: str) -> dict[str, Action]:
@@ -68,6 +73,181 @@ def test_nothing_is_taken_after_a_stop_or_a_drain() -> None:
     assert asyncio.run(queue.take(stop)) is None
     queue.drain()
     assert order(queue) == []
+
+
+# Limits of the service's queues.
+
+
+def jobs(**queues: str | None) -> dict[str, Action]:
+    """Return one create action for each name, in the queue that is given."""
+    return {
+        name: Action(name, "create", "", f"{name}.mp4", request={"queue_id": queue} if queue else {})
+        for name, queue in queues.items()
+    }
+
+
+async def taken_of(queue: Queue) -> list[str]:
+    """Take what may begin now, and return the addresses."""
+    found: list[str] = []
+    while True:
+        taking = asyncio.create_task(queue.take(asyncio.Event()))
+        await settled()
+        if not taking.done():
+            taking.cancel()
+            return found
+        if (action := taking.result()) is None:
+            return found
+        found.append(action.address)
+
+
+def test_where_the_limit_is_reached_others_go_first_and_the_order_is_kept() -> None:
+    async def main() -> None:
+        queue = Queue(jobs(a="p1", b="p1", c="p1", d="p2", e=None, f="p1"), {"p1": QueueLimits(parallelism=2)})
+        assert await taken_of(queue) == ["a", "b", "d", "e"]
+        await queue.settle("d", succeeded=True)
+        assert await taken_of(queue) == []
+        await queue.settle("b", succeeded=False)
+        assert await taken_of(queue) == ["c"]
+        await queue.settle("a", succeeded=True)
+        await queue.settle("c", succeeded=True)
+        assert await taken_of(queue) == ["f"]
+        await queue.settle("f", succeeded=True)
+        await queue.settle("e", succeeded=True)
+        assert await taken_of(queue) == []
+
+    asyncio.run(main())
+
+
+def test_every_queue_has_its_own_limit_and_default_is_of_jobs_that_name_none() -> None:
+    limits = {"p1": QueueLimits(parallelism=1), "default": QueueLimits(parallelism=2), "p2": QueueLimits()}
+    queue = Queue(jobs(a="p1", b="p1", c=None, d=None, e=None, f="p2", g="p2", h="p2"), limits)
+    assert asyncio.run(taken_of(queue)) == ["a", "c", "d", "f", "g", "h"]
+
+
+def test_a_job_that_was_submitted_before_counts_and_is_not_held_back() -> None:
+    async def main() -> None:
+        actions = jobs(a="p1", b="p1", x="p1", y="p1")
+        for address in "xy":
+            actions[address] = replace(actions[address], kind="wait")
+        queue = Queue(actions, {"p1": QueueLimits(parallelism=2)})
+        assert await taken_of(queue) == ["x", "y"]
+        await queue.settle("y", succeeded=True)
+        assert await taken_of(queue) == ["a"]
+        await queue.settle("x", succeeded=True)
+        assert await taken_of(queue) == ["b"]
+
+    asyncio.run(main())
+
+
+def test_a_job_in_flight_that_waits_for_its_input_does_not_stand_in_the_inputs_way() -> None:
+    actions = jobs(a="p1", b="p1")
+    actions["a"] = replace(actions["a"], kind="wait", upstream={"b": "b.mp4"})
+    assert order(Queue(actions, {"p1": QueueLimits(parallelism=1)})) == ["b", "a"]
+
+
+def test_what_makes_no_job_takes_no_place() -> None:
+    actions = jobs(a="p1", b="p1", c="p1")
+    for address in "ab":
+        actions[address] = replace(actions[address], kind="adopt")
+    queue = Queue(actions, {"p1": QueueLimits(parallelism=1)})
+    assert asyncio.run(taken_of(queue)) == ["a", "b", "c"]
+
+
+def test_what_becomes_ready_is_limited_too() -> None:
+    actions = jobs(a="p1", b="p1", c="p1")
+    actions |= {name: replace(actions[name], upstream={"a": "a.mp4"}) for name in "bc"}
+
+    async def main() -> None:
+        queue = Queue(actions, {"p1": QueueLimits(parallelism=1)})
+        assert await taken_of(queue) == ["a"]
+        await queue.settle("a", succeeded=True)
+        assert await taken_of(queue) == ["b"]
+
+    asyncio.run(main())
+
+
+def test_a_drained_queue_lets_its_workers_go_whatever_was_held_back() -> None:
+    async def main() -> None:
+        queue = Queue(jobs(a="p1", b="p1", c="p1"), {"p1": QueueLimits(parallelism=1)})
+        assert (await queue.take(asyncio.Event())) is not None
+        waiting = [asyncio.create_task(queue.take(asyncio.Event())) for _ in range(5)]
+        await settled()
+        queue.drain()
+        await queue.settle("a", succeeded=False)
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [None] * 5
+
+    asyncio.run(main())
+
+
+def test_a_hundred_thousand_actions_wait_for_one_place_without_being_looked_at() -> None:
+    """To look at each of them whenever a place is free would be five thousand million looks."""
+    many, workers = 100_000, 100
+    queue = Queue(jobs(**{f"a{number:06}": "p1" for number in range(many)}), {"p1": QueueLimits(parallelism=1)})
+    taken: list[str] = []
+    at_once: set[str] = set()
+
+    async def work() -> None:
+        while (action := await queue.take(asyncio.Event())) is not None:
+            at_once.add(action.address)
+            assert len(at_once) == 1
+            if len(taken) % 1000 == 0:
+                await asyncio.sleep(0)
+            taken.append(action.address)
+            at_once.remove(action.address)
+            await queue.settle(action.address, succeeded=True)
+
+    async def main() -> None:
+        await asyncio.gather(*(work() for _ in range(workers)))
+
+    asyncio.run(main())
+    assert taken == [f"a{number:06}" for number in range(many)]
+
+
+@given(
+    kinds=st.lists(
+        st.tuples(st.sampled_from(["p1", "p2", "p3", None]), st.sampled_from(["create", "replace", "wait", "adopt"])),
+        max_size=30,
+    ),
+    limits=st.dictionaries(st.sampled_from(["p1", "p2", "default"]), st.integers(1, 3)),
+    workers=st.integers(1, 8),
+    chance=st.randoms(use_true_random=False),
+)
+def test_everything_is_taken_once_within_the_limits(
+    kinds: list[tuple[str | None, Any]], limits: dict[str, int], workers: int, chance: Random
+) -> None:
+    actions = {
+        f"a{number:02}": Action(
+            f"a{number:02}",
+            kind,
+            "",
+            f"{number}.mp4",
+            request={"queue_id": queue},
+            upstream={f"a{other:02}": "x" for other in chance.sample(range(number), min(number, chance.randint(0, 2)))},
+        )
+        for number, (queue, kind) in enumerate(kinds)
+    }
+    queue = Queue(actions, {name: QueueLimits(parallelism=most) for name, most in limits.items()})
+    taken: list[str] = []
+    flying: list[Action] = []
+
+    async def work() -> None:
+        while (action := await queue.take(asyncio.Event())) is not None:
+            taken.append(action.address)
+            flying.append(action)
+            mine = queue_of(action.request)
+            fresh = [other for other in flying if other.kind in RENDERS and queue_of(other.request) == mine]
+            assert len(fresh) <= limits.get(mine, len(actions))
+            for _ in range(chance.randint(0, 3)):
+                await asyncio.sleep(0)
+            flying.remove(action)
+            await queue.settle(action.address, succeeded=True)
+
+    async def main() -> None:
+        await asyncio.wait_for(asyncio.gather(*(work() for _ in range(workers))), 2)
+
+    asyncio.run(main())
+    assert sorted(taken) == sorted(actions)
+    assert queue.unreachable == []
 
 
 class Scripted(Client):

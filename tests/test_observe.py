@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.messages import Job
-from reconciler.apply import Pace, with_token
+from reconciler.submitting import Pace, with_token
 from reconciler.observe import find_jobs, observe, prefixes, token_of
 from reconciler.state import DesiredState, LiveJob, Submission
 from tests.factory import output
@@ -72,9 +72,12 @@ def test_clocks_that_differ_by_a_quarter_of_an_hour_hide_no_job(tmp_path: Path) 
     assert list(asyncio.run(find_jobs(SimulatedClient(world), {"a": ahead}))) == ["a"]
 
 
+TOKEN = f"reconciler:1:{40 * 'b'}:{16 * '0'}"
+
+
 @pytest.mark.parametrize(
     ("user_data", "token"),
-    [(None, ""), ("order-17", ""), ("order 17", ""), ("order reconciler:1:a:0", "reconciler:1:a:0")],
+    [(None, ""), ("order-17", ""), ("order 17", ""), (f"order {TOKEN}", TOKEN)],
 )
 def test_the_token_of_a_job(user_data: str | None, token: str) -> None:
     request = send(output("a").request.plain())
@@ -82,5 +85,5 @@ def test_the_token_of_a_job(user_data: str | None, token: str) -> None:
     job = Job.model_validate({"job_id": "j1", "state": "Running", "operation": operation.plain()})
     assert token_of(job) == token
     assert token_of(Job(job_id="j1", state="Running")) == ""
-    sent = with_token(request, "reconciler:1:b:0").operation[0]
-    assert token_of(job.model_copy(update={"operation": sent})) == "reconciler:1:b:0"
+    sent = with_token(request, TOKEN).operation[0]
+    assert token_of(job.model_copy(update={"operation": sent})) == TOKEN

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.pacer import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WISH, Pacer
+from reconciler.pacer import FIRST_PAUSE, LONG_WISH, LONGEST_PAUSE, LONGEST_WISH, QUIET, Pacer, Spacing, TokenBucket
 
 
 def slowed(times: int) -> tuple[Pacer, float]:
@@ -133,3 +133,93 @@ def test_under_a_steady_limit_most_calls_are_accepted(limit: float, unhindered: 
             now += 0.001
     assert taken > min(limit, unhindered) * 60 / 4
     assert refused < taken / 2 + 20
+
+
+# Beginnings a second.
+
+
+def begun(bucket: TokenBucket, asked: list[float]) -> list[float]:
+    """When those begin who ask at these times, one after the other, and wait as long as they are told."""
+    found: list[float] = []
+    for time in asked:
+        now = max(time, found[-1] if found else 0.0)
+        now += bucket.wait(now)
+        assert bucket.wait(now) == 0, "who has waited may begin"
+        bucket.take(now)
+        found.append(now)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rate", "at_once", "then"),
+    [(4, [0.0] * 4, [0.25, 0.5]), (1, [0.0], [1.0, 2.0]), (0.1, [0.0], [10.0, 20.0]), (2.5, [0.0, 0.0], [0.2, 0.6])],
+)
+def test_one_seconds_worth_begins_at_once_and_the_rest_is_spaced(
+    rate: float, at_once: list[float], then: list[float]
+) -> None:
+    asked = [0.0] * (len(at_once) + len(then))
+    assert begun(TokenBucket(rate), asked) == pytest.approx([*at_once, *then])
+
+
+def test_what_was_not_used_is_kept_for_one_second_only() -> None:
+    assert begun(TokenBucket(2), [0.0, 0.0, 100.0, 100.0, 100.0]) == pytest.approx([0, 0, 100, 100, 100.5])
+
+
+@given(rate=st.floats(0.01, 1000), gaps=st.lists(st.floats(0, 5), min_size=1, max_size=60), start=st.floats(0, 1e7))
+def test_in_no_time_more_begin_than_the_rate_allows(rate: float, gaps: list[float], start: float) -> None:
+    asked = [start]
+    for gap in gaps:
+        asked.append(asked[-1] + gap)
+    times = begun(TokenBucket(rate), asked)
+    for first, earlier in enumerate(times):
+        for last in range(first, len(times)):
+            assert last - first + 1 <= max(rate, 1) + rate * (times[last] - earlier) + 1e-3
+
+
+def test_a_pacer_keeps_to_its_rate_and_to_what_the_service_asks_for() -> None:
+    pacer = Pacer(10)
+    for _ in range(10):
+        assert pacer.wait(0.0) == 0
+        pacer.begin(0.0)
+    assert pacer.wait(0.0) == pytest.approx(0.1)
+    pacer.refused(0.0, 0.0, chance=1.0, wish=3.0)
+    assert pacer.wait(0.0) == 3
+
+
+def test_submissions_to_each_queue_are_spaced_by_themselves() -> None:
+    spacing = Spacing({"slow": 0.5, "fast": 2, "free": None})
+    assert [spacing.delay("slow", 0.0) for _ in range(3)] == [0, 2, 4]
+    assert [spacing.delay("fast", 0.0) for _ in range(3)] == [0, 0, 0.5]
+    assert [spacing.delay(queue, 0.0) for queue in ("free", "unknown") for _ in range(9)] == [0] * 18
+    assert spacing.delay("slow", 5.0) == 1, "who asks later waits for those who asked before"
+    assert spacing.delay("slow", 100.0) == 0
+
+
+# What people are told.
+
+
+def test_a_slow_down_is_told_when_it_begins_and_not_again_while_it_lasts() -> None:
+    pacer = Pacer()
+    assert [pacer.refused(now, now, chance=1.0) for now in (1.0, 2.0, 20.0, 90.0)] == [True, False, False, False]
+    pacer.accepted(91.0)
+    assert pacer.refused(92.0, 92.0, chance=1.0)
+
+
+def test_a_long_wish_is_told_also_in_the_middle() -> None:
+    pacer = Pacer()
+    assert pacer.refused(0.0, 0.0, chance=1.0)
+    assert not pacer.refused(QUIET, QUIET, chance=1.0, wish=LONG_WISH - 1)
+    assert pacer.refused(QUIET, QUIET, chance=1.0, wish=LONG_WISH)
+    assert not pacer.refused(QUIET, QUIET + 1, chance=1.0, wish=LONG_WISH), "of many who wish the same one is told"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 30), st.floats(0, 200)), max_size=60))
+def test_it_is_never_told_often(events: list[tuple[bool, float, float]]) -> None:
+    pacer, now, told = Pacer(), 0.0, float("-inf")
+    for is_refusal, passed, wish in events:
+        now += passed
+        if not is_refusal:
+            pacer.accepted(now)
+        elif pacer.refused(now, now, chance=0.5, wish=wish):
+            assert now - told >= QUIET
+            told = now

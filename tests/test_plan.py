@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.plan import Plan, excess, plan
+from reconciler.plan import KINDS, Plan, excess, plan
 from reconciler.state import (
     DesiredState,
     LiveJob,
@@ -91,19 +91,19 @@ def test_decision(path: Path) -> None:
     assert dict(made.moves) == case.get("moves", {})
 
 
-def test_there_are_cases_for_every_kind_but_reuse() -> None:
+def test_there_are_cases_for_every_kind() -> None:
     kinds = {action[1] for path in CASES for action in json.loads(path.read_text(encoding="utf-8"))["actions"]}
-    assert kinds == {"create", "replace", "adopt", "wait", "delete", "forget", "conflict", "blocked", "none"}
+    assert kinds == set(KINDS)
 
 
 def plan_of(count: int, replaced: int) -> Plan:
     names = [f"o{index:03}" for index in range(count)]
     outputs = {name: output(name) for name in names}
     records = {
-        name: record(outputs[name], {f"in/{name}.mp4": "old" if name in names[:replaced] else "e"}) for name in names
+        name: record(outputs[name], {f"in/{name}.mp4": "old" if name in names[:replaced] else name}) for name in names
     }
     objects = {key: StoredObject("made", 1) for key in (f"out/{name}.mp4" for name in names)}
-    objects |= {f"in/{name}.mp4": StoredObject("e", 1) for name in names}
+    objects |= {f"in/{name}.mp4": StoredObject(name, 1) for name in names}
     return plan(DesiredState(outputs), ObservedState(objects, records))
 
 
@@ -147,13 +147,13 @@ def test_every_output_gets_one_action_and_carrying_it_out_leaves_nothing(
     world: dict[str, tuple[bool, str, str]],
 ) -> None:
     outputs = {name: output(name) for name, (is_declared, _, _) in sorted(world.items()) if is_declared}
-    objects = {f"in/{name}.mp4": StoredObject("e", 1) for name in world}
+    objects = {f"in/{name}.mp4": StoredObject(name, 1) for name in world}
     records = {}
     for name, (_, there, known) in world.items():
         if there != "absent":
             objects[f"out/{name}.mp4"] = StoredObject("made" if there == "same" else "other", 1)
         if known != "none":
-            records[name] = record(output(name), {f"in/{name}.mp4": "e" if known == "same" else "before"})
+            records[name] = record(output(name), {f"in/{name}.mp4": name if known == "same" else "before"})
     made = plan(DesiredState(outputs), ObservedState(objects, records), prune=True)
     assert [action.address for action in made.actions] == sorted(outputs.keys() | records.keys())
 

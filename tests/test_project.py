@@ -6,7 +6,7 @@ import pytest
 
 from reconciler import project
 from reconciler.errors import ManifestError, ProjectError
-from reconciler.project import Policy, Project
+from reconciler.project import Policy, Project, QueueLimits
 from tests.resolving import shown
 
 SETTINGS = """\
@@ -58,7 +58,65 @@ def test_the_file(tmp_path: Path) -> None:
 def test_defaults(tmp_path: Path) -> None:
     found = load(tmp_path, "version: 1\nbucket: demo-1250000000\nregion: ap-chongqing\n")
     assert (found.service, found.parallelism, found.policy, found.vars) == ("embedded", 4, Policy(), {})
-    assert found.policy == Policy(prune=False, max_changes="50%")
+    assert found.policy == Policy(prune=False, max_changes="50%", max_attempts=3, retries=2)
+    assert (found.lockfile_key, found.guard_lease, found.visibility) == (None, 60, None)
+    assert (found.requests_per_second, found.queues) == (None, {})
+
+
+LIMITED = """\
+version: 1
+bucket: demo-1250000000
+region: ap-chongqing
+lockfile: bucket:state/reconciler.lock
+guard_lease: 90
+visibility: 2.5
+requests_per_second: 10
+queues:
+  p2f0: {parallelism: 20, requests_per_second: 0.5}
+  default: {parallelism: 2}
+  idle:  {}
+policy: {max_attempts: 5, retries: 0}
+environments:
+  production: {lockfile: "bucket:production.lock", queues: {p2f0: {parallelism: 7}}, policy: {retries: 9}}
+"""
+
+
+def test_where_the_lockfile_is_kept_and_what_is_given_to_the_service(tmp_path: Path) -> None:
+    found = load(tmp_path, LIMITED)
+    assert (found.lockfile_key, found.guard_lease, found.visibility) == ("state/reconciler.lock", 90, 2.5)
+    assert found.requests_per_second == 10
+    assert found.queues == {"p2f0": QueueLimits(20, 0.5), "default": QueueLimits(2), "idle": QueueLimits()}
+    assert found.policy == Policy(max_attempts=5, retries=0)
+
+
+def test_an_environment_has_its_own_lockfile_and_limits_queue_by_queue(tmp_path: Path) -> None:
+    found = load(tmp_path, LIMITED, environment="production")
+    assert found.lockfile_key == "production.lock"
+    assert found.queues == {"p2f0": QueueLimits(7), "default": QueueLimits(2), "idle": QueueLimits()}
+    assert found.policy == Policy(max_attempts=5, retries=9)
+
+
+def test_limits_may_be_given_by_variables_of_the_environment(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        LIMITED,
+        RECONCILER_LOCKFILE="bucket:ci.lock",
+        RECONCILER_GUARD_LEASE="30.5",
+        RECONCILER_VISIBILITY="0",
+        RECONCILER_REQUESTS_PER_SECOND="0.25",
+        RECONCILER_QUEUES="{p2f0: {parallelism: 1}, other: {requests_per_second: 3}}",
+        RECONCILER_POLICY_MAX_ATTEMPTS="1",
+        RECONCILER_POLICY_RETRIES="4",
+    )
+    assert (found.lockfile_key, found.guard_lease, found.visibility) == ("ci.lock", 30.5, 0)
+    assert found.requests_per_second == 0.25
+    assert found.queues == {
+        "p2f0": QueueLimits(1),
+        "default": QueueLimits(2),
+        "idle": QueueLimits(),
+        "other": QueueLimits(None, 3),
+    }
+    assert found.policy == Policy(max_attempts=1, retries=4)
 
 
 def test_an_environment_overlays_the_file_key_by_key(tmp_path: Path) -> None:
@@ -191,6 +249,24 @@ def test_everything_wrong_in_the_file_at_once(tmp_path: Path) -> None:
         ("version: 1\npolicy: 3\n", "error: `policy` must be a mapping\n  --> reconciler.yaml:2:9"),
         ("version: 1\npolicy: {max_changes: 101%}\n", "error: `max_changes` must be a count"),
         ("version: 1\npolicy: {max_changes: -1}\n", "error: `max_changes` must be a count"),
+        (
+            "version: 1\nlockfile: shared.lock\n",
+            "error: `lockfile` must be bucket:KEY\n  --> reconciler.yaml:2:11\n   | lockfile: shared.lock\n   |           ^\n   = write bucket:state/reconciler.lock, or leave it out to keep it in the project's folder",
+        ),
+        ("version: 1\nlockfile: 3\n", "error: `lockfile` must be a text"),
+        (
+            "version: 1\nqueues: {p1: {parallelism: 0}}\n",
+            "error: `parallelism` must be a whole number of at least 1\n  --> reconciler.yaml:2:28",
+        ),
+        ("version: 1\nqueues: {p1: {paralelism: 3}}\n", "error: unknown key `paralelism`\n  --> reconciler.yaml:2:15"),
+        ("version: 1\nqueues: {p1: 3}\n", "error: `p1` must be a mapping\n  --> reconciler.yaml:2:14"),
+        ("version: 1\nqueues: {p1: }\n", "error: `p1` must be a mapping"),
+        ("version: 1\nqueues: 3\n", "error: `queues` must be a mapping\n  --> reconciler.yaml:2:9"),
+        ("version: 1\npolicy: {retries: -1}\n", "error: `retries` must be a whole number of at least 0"),
+        (
+            "version: 1\nenvironments: {p: {queues: {p1: {requests_per_second: 0}}}}\n",
+            "error: `requests_per_second` must be a number above 0",
+        ),
         ("version: 1\nenvironments: [a]\n", "error: `environments` must be a mapping\n  --> reconciler.yaml:2:15"),
         ("version: 1\n\tbucket: x\n", "error: not valid YAML: found a tab character that violates indentation"),
     ],
@@ -227,6 +303,13 @@ def test_an_unknown_environment(tmp_path: Path, name: str, advice: str) -> None:
             "must be an address; write it as https://{bucket}.cos.{region}.myqcloud.com, in which {bucket} and {region} are filled in, not `x`",
         ),
         ("RECONCILER_POLICY_PRUNE", "yes", "must be true or false, not `yes`"),
+        ("RECONCILER_GUARD_LEASE", "9", "must be a number of seconds of at least 10, not `9`"),
+        (
+            "RECONCILER_LOCKFILE",
+            "a.lock",
+            "must be bucket:KEY; write bucket:state/reconciler.lock, or leave it out to keep it in the project's folder, not `a.lock`",
+        ),
+        ("RECONCILER_POLICY_RETRIES", "no", "must be a whole number of at least 0, not `no`"),
         (
             "RECONCILER_SERVICE",
             "ftp://x",
@@ -239,6 +322,21 @@ def test_a_wrong_variable_of_the_environment(tmp_path: Path, name: str, value: s
     with pytest.raises(ProjectError) as caught:
         project.load(tmp_path, environ={name: value})
     assert str(caught.value) == f"the environment variable {name} {message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("7", " must be a mapping, not `7`"),
+        ("{p1: 7}", ": `p1` must be a mapping, not `7`"),
+        ("{p1: {parallelism: none}}", ": `p1.parallelism` must be a whole number of at least 1, not `none`"),
+        ("{p1: {paralelism: 7}}", ": `p1.paralelism` is not known; known are `parallelism`, `requests_per_second`"),
+    ],
+)
+def test_a_wrong_variable_with_queues_says_what_is_wrong_inside(tmp_path: Path, value: str, message: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        load(tmp_path, RECONCILER_QUEUES=value)
+    assert str(caught.value) == f"the environment variable RECONCILER_QUEUES{message}"
 
 
 @pytest.mark.parametrize("text", ["fps", "=3", "a-b=3"])

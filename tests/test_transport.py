@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from reconciler.api.signing import SKEW_SECONDS, Credentials, Refused, verify
 from reconciler.endpoints import Endpoint, Endpoints, Half
 from reconciler.errors import ClientError, MalformedReplyError, ServiceError, UnreachableError
 from reconciler.reply import Call, Reply
-from reconciler.transport import LARGEST_REPLY, Patience, SystemClock, Transport
+from reconciler.transport import LARGEST_REPLY, LONGEST_CALL, Conduct, Patience, SystemClock, Transport
 from tests.fakes import ERROR, Answer, StandingClock, Wire, answer, done, refuse
 
 ENDPOINTS = Endpoints.of("clips-1250000000", "ap-chongqing")
@@ -32,14 +32,13 @@ def transport(
     clock: StandingClock,
     *,
     credentials: Credentials | None = None,
-    patience: Patience | None = None,
+    **conduct: Any,
 ) -> Transport:
     return Transport(
         ENDPOINTS,
         credentials,
         base=httpx.MockTransport(answers),
-        parallelism=4,
-        patience=patience or Patience(),
+        conduct=Conduct(**conduct),
         clock=clock,
     )
 
@@ -223,6 +222,119 @@ def test_without_patience_the_first_answer_counts() -> None:
         assert asyncio.run(main(failure)) == 1
 
 
+# What people hear.
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (
+            refuse(503, "SlowDown"),
+            "the service asks to slow down (503 SlowDown); the next call goes out in 1 s",
+        ),
+        (
+            refuse(429, "TooManyRequests", Retry_After="90"),
+            "the service asks to slow down (429 TooManyRequests); the next call goes out in 90 s",
+        ),
+    ],
+)
+def test_why_nothing_happens_is_said_once_and_nothing_when_it_has_passed(failure: Answer, text: str) -> None:
+    clock, heard = StandingClock(), list[str]()
+
+    async def main() -> None:
+        wire = Wire(failure, failure, done())
+        async with transport(wire, clock, hear=heard.append) as sending:
+            with suppress(ServiceError):
+                await sending.send(SEND)
+            with suppress(ServiceError):
+                await sending.send(SEND)
+            for _ in range(3):
+                await sending.repeat(READ)
+
+    asyncio.run(main())
+    assert heard == [text]
+
+
+def test_one_slow_down_of_many_calls_is_said_once() -> None:
+    clock, heard = StandingClock(), list[str]()
+
+    async def main() -> None:
+        async with transport(Overloaded(clock, until=60), clock, hear=heard.append) as sending:
+            await asyncio.gather(*(sending.repeat(READ) for _ in range(50)))
+
+    asyncio.run(main())
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize("failure", [refuse(500, "InternalError"), answer(502), httpx.ReadError("reset")])
+def test_what_is_no_slow_down_is_not_said(failure: Answer) -> None:
+    heard = list[str]()
+
+    async def main() -> None:
+        async with transport(Wire(failure, done()), StandingClock(), hear=heard.append) as sending:
+            await sending.repeat(READ)
+
+    asyncio.run(main())
+    assert heard == []
+
+
+# Calls a second.
+
+
+def test_no_more_calls_begin_than_allowed_whatever_they_are() -> None:
+    clock = StandingClock()
+    begun: list[float] = []
+
+    async def answers(_: httpx.Request) -> httpx.Response:
+        begun.append(clock.ticks())
+        await asyncio.sleep(0)
+        return done()
+
+    async def main() -> None:
+        async with transport(answers, clock, requests_per_second=5) as sending:
+
+            async def submit() -> None:
+                await sending.turn()
+                await sending.send(SEND)
+
+            await asyncio.gather(*(call() for _ in range(10) for call in (submit, lambda: sending.repeat(READ))))
+
+    asyncio.run(main())
+    assert begun == pytest.approx([0.0] * 5 + [number / 5 for number in range(1, 16)])
+
+
+# How long a call may take.
+
+
+@pytest.mark.parametrize(
+    ("half", "body", "largest", "seconds"),
+    [
+        ("jobs", b"x" * (4 << 20), LARGEST_REPLY * 8, LONGEST_CALL),
+        ("account", b"", LARGEST_REPLY, LONGEST_CALL),
+        ("objects", b"", LARGEST_REPLY, LONGEST_CALL),
+        ("objects", b"x" * (4 << 20), LARGEST_REPLY, LONGEST_CALL + 4),
+        ("objects", b"", LARGEST_REPLY + (64 << 20), LONGEST_CALL + 64),
+    ],
+)
+def test_only_a_large_object_is_given_longer(
+    monkeypatch: pytest.MonkeyPatch, half: Half, body: bytes, largest: int, seconds: float
+) -> None:
+    given: list[float] = []
+    real = asyncio.timeout
+
+    def timeout(delay: float) -> asyncio.Timeout:
+        given.append(delay)
+        return real(delay)
+
+    async def main() -> None:
+        async with transport(Wire(done()), StandingClock()) as sending:
+            monkeypatch.setattr(asyncio, "timeout", timeout)
+            await sending.repeat(Call("PUT", half, "/a", body=body), largest=largest)
+
+    asyncio.run(main())
+    assert given == [seconds]
+
+
 # Signatures and clocks.
 
 
@@ -318,7 +430,7 @@ def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(ClientError) as caught:
-        Transport(ENDPOINTS, None, base=None, parallelism=1, patience=Patience(), clock=StandingClock())
+        Transport(ENDPOINTS, None, base=None, conduct=Conduct(), clock=StandingClock())
     assert message in caught.value.message
     assert caught.value.advice == "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
     assert "planted" not in str(caught.value)
@@ -421,7 +533,11 @@ async def asked(address: str, call: Call = READ) -> Reply:
     endpoint = Endpoint(address, "clips-1250000000.ci.ap-chongqing.myqcloud.com")
     patience = Patience(attempts=1, slowed=0)
     async with Transport(
-        Endpoints(endpoint, endpoint, endpoint), None, base=None, parallelism=1, patience=patience, clock=SystemClock()
+        Endpoints(endpoint, endpoint, endpoint, ""),
+        None,
+        base=None,
+        conduct=Conduct(parallelism=1, patience=patience),
+        clock=SystemClock(),
     ) as sending:
         return await sending.repeat(call)
 
@@ -576,9 +692,9 @@ def test_connections_are_kept_and_used_again() -> None:
     async def main() -> None:
         async with lying(talk) as address:
             endpoint = Endpoint(address, "a.example")
-            everywhere = Endpoints(endpoint, endpoint, endpoint)
+            everywhere = Endpoints(endpoint, endpoint, endpoint, "")
             async with Transport(
-                everywhere, None, base=None, parallelism=2, patience=Patience(), clock=SystemClock()
+                everywhere, None, base=None, conduct=Conduct(parallelism=2), clock=SystemClock()
             ) as sending:
                 for _ in range(3):
                     await asyncio.gather(*(sending.repeat(READ) for _ in range(20)))

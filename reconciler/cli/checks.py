@@ -141,9 +141,9 @@ class _Examination:
         return _Outcome(f"{outputs} declared")
 
     async def _lockfile(self) -> _Outcome:
-        lockfile = session.open_lockfile(self._known)
+        lockfile = await session.open_lockfile(self._known)
         summary = f"{_count(len(lockfile.records), 'output')} recorded"
-        if lockfile.pending or lockfile.torn:
+        if lockfile.pending or lockfile.note:
             begun = f"{_count(len(lockfile.pending), 'submission')} of an earlier run not settled"
             return _Outcome(f"{summary}, {begun}", "warning", "run `reconciler apply`: it takes them up")
         return _Outcome(summary)

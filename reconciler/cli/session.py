@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.plan import Plan
     from reconciler.rows import Rows
     from reconciler.service.carriers import Ways
-    from reconciler.state import DesiredState
+    from reconciler.state import DesiredState, ObservedState
     from reconciler.transport import Patience
 
 BUILT_IN_LAYOUTS: Final = "templates"
@@ -240,23 +243,86 @@ def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bo
     from reconciler.transport import LONGEST_CALL
 
     poll, visibility, longest = _PACES.get(project.service, (1.0, 10.0, LONGEST_CALL))
-    return Pace(parallelism or project.parallelism, poll, visibility, longest, wait=wait, fail_fast=fail_fast)
+    return Pace(
+        parallelism or project.parallelism,
+        poll,
+        visibility if project.visibility is None else project.visibility,
+        longest,
+        retries=project.policy.retries,
+        wait=wait,
+        fail_fast=fail_fast,
+    )
 
 
 # Recorded state.
 
 
-def open_lockfile(project: Project) -> Lockfile:
-    """Read the project's lockfile and journal."""
-    from reconciler.lockfile import Lockfile
+async def open_lockfile(project: Project, client: Client | None = None) -> Lockfile:
+    """Read the project's lockfile and journal, for looking only.
 
-    return Lockfile.load(project.lockfile, project.state_dir / _named("journal", project))
+    One that is kept in the bucket is read through ``client``, or through one of its own.
+    """
+    from reconciler.lockfile import Lockfile
+    from reconciler.stores import BucketStore
+
+    if project.lockfile_key is None:
+        return Lockfile.load(project.lockfile, project.state_dir / _named("journal", project))
+    if client is None:
+        async with connect(project) as own:
+            return await open_lockfile(project, own)
+    store = BucketStore(client, project.lockfile_key)
+    return Lockfile(store, await store.load())
+
+
+@asynccontextmanager
+async def changing_lockfile(
+    project: Project, client: Client, what: str, *, patience: float = 0.0
+) -> AsyncIterator[Lockfile]:
+    """Yield the lockfile to a run that may change it; the caller holds the guard of this disk.
+
+    When it is kept in the bucket, the guard there is held while the block runs; ``patience`` is how many seconds
+    another run is waited for. Raises GuardError when another run holds it.
+    """
+    if project.lockfile_key is None:
+        yield await open_lockfile(project)
+        return
+    from reconciler.guard import SharedGuard
+    from reconciler.lockfile import Lockfile
+    from reconciler.stores import BucketStore
+
+    run = secrets.token_hex(8)
+    guard = SharedGuard(client, project.lockfile_key, run, project.guard_lease, time.monotonic)
+    async with guard.held(what, patience=patience):
+        fence = guard.taken_from is not None
+        store = BucketStore(client, project.lockfile_key, run=run, check=guard.check, fence=fence)
+        lockfile = Lockfile(store, await store.load())
+        if fence:
+            lockfile.note = f"the guard of {guard.taken_from} had ended, and was taken"
+        yield lockfile
+
+
+@asynccontextmanager
+async def editing_lockfile(project: Project, what: str) -> AsyncIterator[Lockfile]:
+    """Yield a lockfile to change by hand, and write it whole afterwards."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(guarded(project, what))
+        if project.lockfile_key is None:
+            lockfile = await open_lockfile(project)
+        else:
+            client = await stack.enter_async_context(connect(project, work=True))
+            lockfile = await stack.enter_async_context(changing_lockfile(project, client, what))
+        await lockfile.begin()
+        try:
+            yield lockfile
+            await lockfile.checkpoint()
+        finally:
+            lockfile.close()
 
 
 @contextmanager
 def guarded(project: Project, what: str) -> Iterator[None]:
     """Keep other runs on this project out while the block runs, whatever their environment."""
-    from reconciler.lockfile import guard
+    from reconciler.guard import guard
 
     with guard(project.state_dir, _named(what, project)):
         yield
@@ -277,20 +343,30 @@ async def make_plan(
     *,
     selection: Selection,
     prune: bool,
-) -> Plan:
-    """Observe the world and plan against it."""
-    from reconciler.observe import observe
+) -> tuple[Plan, ObservedState]:
+    """Observe the world and plan against it; return also what was seen.
+
+    The service's history is asked for only when it may spare a render, or prove whose an object is.
+    """
+    from reconciler.observe import history, observe
     from reconciler.plan import plan
 
     addresses = sorted(desired.outputs.keys() | lockfile.records.keys())
-    return plan(
-        desired,
-        await observe(client, lockfile, desired),
-        prune=prune or project.policy.prune,
-        replace_addresses=selection.replaced(addresses),
-        only=selection.chosen(addresses),
-        excluded=selection.excluded(addresses),
-    )
+    rules: dict[str, Any] = {
+        "prune": prune or project.policy.prune,
+        "replace_addresses": selection.replaced(addresses),
+        "only": selection.chosen(addresses),
+        "excluded": selection.excluded(addresses),
+        "max_attempts": project.policy.max_attempts,
+    }
+    observed = await observe(client, lockfile, desired)
+    made = plan(desired, observed, **rules)
+    unknown = {action.object for action in made.actions if action.kind == "conflict" and action.declared}
+    if unknown or any(action.kind == "create" for action in made.actions):
+        observed = replace(observed, history=await history(client, unknown))
+        if observed.history:
+            made = plan(desired, observed, **rules)
+    return made, observed
 
 
 def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> list[Diagnostic]:

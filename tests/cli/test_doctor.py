@@ -199,7 +199,7 @@ def test_a_run_that_did_not_end(service: str, examined: Examined) -> None:
 
 
 def test_another_run_at_work(service: str, examined: Examined) -> None:
-    from reconciler.lockfile import guard
+    from reconciler.guard import guard
 
     with guard(Path(".reconciler"), "apply"):
         found = examined()["guard"]
@@ -487,7 +487,7 @@ def refusing(method: str, path: str, status: int, code: str) -> Answers:
     """A service at which one call is refused."""
 
     def answers(asked: str, target: str) -> tuple[int, dict[str, str], str]:
-        headers = {"x-cos-request-id": "id-1"}
+        headers = {"x-cos-request-id": "id-1", "ETag": '"abc"'}
         where = target.partition("?")[0]
         if asked == method and where.startswith(path) and (path != "/" or where == "/"):
             return status, headers, ERROR.format(code, "no")

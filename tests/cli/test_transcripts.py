@@ -29,7 +29,7 @@ CHANGING = (
     (r"\bj[0-9a-f]{32}\b", "<job>"),
     (r"\bt1[0-9a-f]{32}\b", "<template>"),
     (r"\b[0-9a-f]{32}\b", "<etag>"),
-    (r"\b1:[0-9a-f]{40}\b", "<fingerprint>"),
+    (r"\b[12]:[0-9a-f]{40}\b", "<fingerprint>"),
     (r"\b[0-9a-f]{16}-(?=\w+\.(ts|m4s|mp4)\b)", "<digest>-"),
     (r"ffmpeg \S+, \d+ threads", "<engine>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:?\d\d|Z)", "<time>"),

@@ -1,4 +1,4 @@
-"""``reconciler apply``: show the plan, ask, carry it out."""
+"""``reconciler apply``: show the plan, ask, carry it out; or carry out one that was saved and reviewed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import click
 
@@ -23,14 +26,21 @@ if TYPE_CHECKING:
     from reconciler.apply import Pace
     from reconciler.cli import Globals
     from reconciler.client import Client
+    from reconciler.diagnostics import Diagnostic
     from reconciler.inflight import Bell
     from reconciler.lockfile import Lockfile
     from reconciler.plan import Plan
+    from reconciler.planfile import SavedPlan
     from reconciler.project import Project
     from reconciler.report import Report
+    from reconciler.state import DesiredState
+
+_MOVED_SHOWN: Final = 20
+"""So many things that moved are named when a saved plan is refused."""
 
 
 @click.command()
+@click.argument("planfile", required=False, type=click.Path(path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--parallelism", type=click.IntRange(min=1), metavar="N", help="Jobs in flight at once.")
 @click.option("--no-wait", is_flag=True, help="Submit and leave; the next apply records the results.")
@@ -38,12 +48,17 @@ if TYPE_CHECKING:
     "--callback-listen", metavar="HOST:PORT", help="Wait for the service's callbacks there; poll as a safety net."
 )
 @click.option("--fail-fast", is_flag=True, help="Begin nothing more after the first failure.")
+@click.option(
+    "--guard-timeout", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
+    help="How long to wait for another run that holds the guard of a shared lockfile.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Carry out a plan that changes more than policy.max_changes.")
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON event a line: reconciler.apply/1.")
 @click.pass_obj
 def command(  # noqa: PLR0913 - one parameter for each option
     options: Globals,
+    planfile: Path | None,
     *,
     yes: bool,
     parallelism: int | None,
@@ -51,6 +66,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     callback_listen: str | None,
     fail_fast: bool,
     force: bool,
+    guard_timeout: float,
     targets: tuple[str, ...],
     excluded: tuple[str, ...],
     replaced: tuple[str, ...],
@@ -59,70 +75,166 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Show the plan, ask, and make what is missing: only that, and each of it once.
 
+    With a PLANFILE of `plan --out` that plan is carried out and no other: nobody is asked, as it was reviewed, and
+    nothing at all is done when what it was made from has changed.
+
     Interrupted once, it submits nothing more and leaves a clean record; interrupted twice, it ends at once. Either way
     the next apply goes on from there, as it does after a crash.
     """
-    if as_json and not yes:
+    if as_json and not yes and planfile is None:
         raise UsageError("--json asks no questions", advice="add --yes")
     if callback_listen is not None and no_wait:
         raise UsageError("--no-wait leaves before a callback can come", advice="leave --callback-listen out")
+    if planfile is not None:
+        _check_alone(options, targets=targets, excluded=excluded, replaced=replaced, prune=prune)
     project = session.open_project(options)
-    selection = session.Selection(targets, excluded, replaced)
     pace = session.pace(project, parallelism=parallelism, wait=not no_wait, fail_fast=fail_fast)
-    act = _Apply(options, project, selection, prune=prune, force=force, yes=yes, as_json=as_json)
+    source = (
+        _Declared(project, session.Selection(targets, excluded, replaced), prune=prune)
+        if planfile is None
+        else _Saved(project, planfile)
+    )
+    act = _Apply(options, project, source, guard_timeout, force, yes or planfile is not None, as_json)
     with session.guarded(project, "apply"):
         return asyncio.run(act.run(pace, callback_listen))
 
 
-class _Apply:
-    """One apply from the terminal: plan, show, ask, carry out, sum up."""
+def _check_alone(
+    options: Globals, *, targets: tuple[str, ...], excluded: tuple[str, ...], replaced: tuple[str, ...], prune: bool
+) -> None:
+    """Refuse beside a saved plan what was decided when it was made."""
+    given = {
+        "--target": targets, "--exclude": excluded, "--replace": replaced, "--prune": prune, "--var": options.variables,
+    }  # fmt: skip
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                f"{option} cannot be given with a plan file: its plan is made already",
+                advice=f"give {option} to `reconciler plan --out FILE`",
+            )
 
-    def __init__(  # noqa: PLR0913 - the options that matter to it
-        self,
-        options: Globals,
-        project: Project,
-        selection: session.Selection,
-        *,
-        prune: bool,
-        force: bool,
-        yes: bool,
-        as_json: bool,
-    ) -> None:
-        self._options = options
+
+class _Source(Protocol):
+    """Where the plan comes from."""
+
+    def read(self) -> Sequence[Diagnostic]:
+        """Read what there is to read before the service is asked; return the warnings about it."""
+        ...
+
+    async def plan(self, client: Client, lockfile: Lockfile) -> Plan:
+        """Return the plan, as the world is now."""
+        ...
+
+    def refused(self, plan: Plan) -> Sequence[Diagnostic]:
+        """Return warnings of what the service will refuse."""
+        ...
+
+
+class _Declared:
+    """A plan that is made now, from the manifests."""
+
+    def __init__(self, project: Project, selection: session.Selection, *, prune: bool) -> None:
         self._project = project
         self._selection = selection
         self._prune = prune
-        self._force = force
-        self._yes = yes
-        self._as_json = as_json
+        self._desired: DesiredState | None = None
+
+    def read(self) -> Sequence[Diagnostic]:
+        self._desired = session.read_desired(self._project)
+        return self._desired.warnings
+
+    async def plan(self, client: Client, lockfile: Lockfile) -> Plan:
+        assert self._desired is not None, "the manifests are read first"
+        plan, _ = await session.make_plan(
+            self._project, client, lockfile, self._desired, selection=self._selection, prune=self._prune
+        )
+        return plan
+
+    def refused(self, plan: Plan) -> Sequence[Diagnostic]:
+        assert self._desired is not None, "the manifests are read first"
+        return session.not_rendered_here(self._project, self._desired, plan)
+
+
+class _Saved:
+    """A plan that was made, and reviewed, before; no manifest is read."""
+
+    def __init__(self, project: Project, path: Path) -> None:
+        self._project = project
+        self._path = path
+        self._saved: SavedPlan | None = None
+
+    def read(self) -> Sequence[Diagnostic]:
+        from reconciler.planfile import Target, load
+
+        self._saved = load(self._path)
+        if differences := "; ".join(self._saved.project.differences(Target.of(self._project))):
+            raise PlanError(
+                f"{self._path} was made for another project: {differences}",
+                advice="choose that one with -C and --env, or plan again",
+            )
+        return ()
+
+    async def plan(self, client: Client, lockfile: Lockfile) -> Plan:
+        from reconciler.observe import observe_keys
+        from reconciler.staleness import carried_out, stale
+
+        assert self._saved is not None, "the file is read first"
+        plan, expected = self._saved.plan, self._saved.expected
+        observed = await observe_keys(client, lockfile, expected.keys, templates=bool(expected.templates))
+        if moved := stale(plan, expected, observed):
+            done = carried_out(plan, expected, observed)
+            what = "was carried out already" if done else "is stale: what it was made from has changed"
+            lines = [f"{self._path} {what}", *moved[:_MOVED_SHOWN]]
+            if len(moved) > _MOVED_SHOWN:
+                lines.append(f"and {len(moved) - _MOVED_SHOWN} more")
+            raise PlanError("\n  ".join(lines), advice="nothing was done; plan again")
+        # How large its changes are is measured by what is recorded, not by what a file says.
+        return replace(plan, recorded=len(lockfile.records))
+
+    def refused(self, plan: Plan) -> Sequence[Diagnostic]:  # noqa: ARG002 - it was told when the plan was made
+        return ()
+
+
+@dataclass(frozen=True)
+class _Apply:
+    """One apply from the terminal: plan, show, ask, carry out, sum up."""
+
+    _options: Globals
+    _project: Project
+    _source: _Source
+    _patience: float
+    _force: bool
+    _yes: bool
+    _as_json: bool
 
     async def run(self, pace: Pace, callback_listen: str | None) -> int:
         async with session.listening(callback_listen) as bell:
             return await self._run(pace, bell)
 
     async def _run(self, pace: Pace, bell: Bell) -> int:
-        desired = session.read_desired(self._project)
-        if desired.warnings:
-            session.say(self._options, views.diagnostics_text(desired.warnings))
-        lockfile = session.open_lockfile(self._project)
-        self._tell_of_earlier_run(lockfile)
-        async with session.connect(self._project, work=True, parallelism=pace.parallelism, bell=bell) as client:
-            plan = await session.make_plan(
-                self._project, client, lockfile, desired, selection=self._selection, prune=self._prune
-            )
+        self._warn(self._source.read())
+        async with (
+            session.connect(self._project, work=True, parallelism=pace.parallelism, bell=bell) as client,
+            session.changing_lockfile(self._project, client, "apply", patience=self._patience) as lockfile,
+        ):
+            self._tell_of_earlier_run(lockfile)
+            plan = await self._source.plan(client, lockfile)
             self._show(plan)
-            if refused := session.not_rendered_here(self._project, desired, plan):
-                session.say(self._options, views.diagnostics_text(refused))
+            self._warn(self._source.refused(plan))
             self._check(plan)
             if plan.effective:
                 self._ask()
             return await self._carry_out(plan, client, lockfile, pace, bell)
 
+    def _warn(self, diagnostics: Sequence[Diagnostic]) -> None:
+        if diagnostics:
+            session.say(self._options, views.diagnostics_text(diagnostics))
+
     def _tell_of_earlier_run(self, lockfile: Lockfile) -> None:
-        if lockfile.pending or lockfile.torn:
+        if lockfile.pending or lockfile.note:
             count = len(lockfile.pending)
-            torn = ", and cut off a torn line" if lockfile.torn else ""
-            text = f"Taking up {count} submission{'s' if count != 1 else ''} of an earlier run{torn}."
+            found = f" ({lockfile.note})" if lockfile.note else ""
+            text = f"Taking up {count} submission{'s' if count != 1 else ''} of an earlier run{found}."
             session.say(self._options, text)
 
     def _show(self, plan: Plan) -> None:

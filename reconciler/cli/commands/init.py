@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli import session
+from reconciler.cli.commands import lock
 from reconciler.errors import ProjectError, RenderError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _SAMPLE: Final = "big-buck-bunny.mp4"
 def command(options: Globals, folder: Path | None) -> int:
     """Write a project that works into DIR: settings, a manifest, layouts, small sample clips.
 
-    Files that are there already are kept as they are.
+    Files that are there already are kept as they are; a .gitattributes gets the lines of the lockfiles added. In a Git
+    work tree the clone's configuration gets the merge driver of lockfiles.
     """
     root = options.directory / folder if folder else options.directory
     try:
@@ -44,6 +46,11 @@ def command(options: Globals, folder: Path | None) -> int:
         raise ProjectError(f"cannot write {error.filename or root}: {error.strerror}") from error
     for path in written:
         session.say(options, f"  wrote {path.relative_to(root)}")
+    if lock.in_work_tree(root):
+        if lock.configure(root, keep=True):
+            session.say(options, f"  {lock.CONFIGURED}")
+    elif written:
+        session.say(options, "  In a Git clone, run `reconciler lock install`: then Git merges lockfiles.")
     place = "" if root.resolve() == Path.cwd() else f" -C {root}"
     what = f"A project is ready in {root}." if written else f"Nothing to do: {root} has everything already."
     click.echo(f"{what} Next: reconciler{place} plan")
@@ -57,6 +64,8 @@ def _write(root: Path) -> Iterator[Path]:
         yield from _copy_folder(session.shipped(name, "starter"), root / name)
     yield from _copy_folder(session.shipped("templates"), root / "templates")
     yield from _ignore(root / ".gitignore")
+    if lock.write_attributes(root / ".gitattributes"):
+        yield root / ".gitattributes"
     clips = root / "buckets" / "demo-1250000000" / "input"
     yield from _copy(session.shipped("samples") / _SAMPLE, clips / "bunny.mp4")
     for name, (picture, sound) in CLIPS.items():

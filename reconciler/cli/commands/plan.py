@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from reconciler.cli import Globals
     from reconciler.plan import Plan
     from reconciler.project import Project
+    from reconciler.state import ObservedState
 
 
 @click.command()
 @selection_options
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan, for `apply FILE`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: reconciler.plan/1.")
 @click.option("--markdown", is_flag=True, help="Markdown, for a pull-request comment.")
 @click.option("--all", "everything", is_flag=True, help="Also show outputs that are up to date.")
@@ -32,6 +35,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     excluded: tuple[str, ...],
     replaced: tuple[str, ...],
     prune: bool,
+    out: Path | None,
     as_json: bool,
     markdown: bool,
     everything: bool,
@@ -43,9 +47,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if as_json and markdown:
         raise UsageError("--json and --markdown exclude each other")
+    if out is not None:
+        _check_replaceable(out)
     project = session.open_project(options)
     selection = session.Selection(targets, excluded, replaced)
-    plan = asyncio.run(_plan(options, project, selection, prune=prune))
+    plan, observed = asyncio.run(_plan(options, project, selection, prune=prune))
     if as_json:
         click.echo(views.json_text(views.plan_data(plan, everything=everything)))
     elif markdown:
@@ -54,16 +60,34 @@ def command(  # noqa: PLR0913 - one parameter for each option
         click.echo(views.plan_text(plan, everything=everything), color=options.color)
     if reason := excess(plan, project.policy.max_changes):
         session.say(options, f"{reason}: apply will need --force")
+    if out is not None:
+        from reconciler.planfile import Options, SavedPlan, Target, save
+        from reconciler.staleness import expectations
+
+        asked = Options(targets, excluded, replaced, prune or project.policy.prune)
+        save(out, SavedPlan(Target.of(project), plan, expectations(plan, observed), asked))
+        session.say(options, f"Saved to {out}; `reconciler apply {out}` carries it out.")
     return 2 if detailed_exitcode and not plan.empty else 0
 
 
-async def _plan(options: Globals, project: Project, selection: session.Selection, *, prune: bool) -> Plan:
+async def _plan(
+    options: Globals, project: Project, selection: session.Selection, *, prune: bool
+) -> tuple[Plan, ObservedState]:
+    """Return the plan, and what the world looked like when it was made."""
     desired = session.read_desired(project)
     if desired.warnings:
         session.say(options, views.diagnostics_text(desired.warnings))
-    lockfile = session.open_lockfile(project)
     async with session.connect(project) as client:
-        plan = await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)
+        lockfile = await session.open_lockfile(project, client)
+        plan, observed = await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)
     if refused := session.not_rendered_here(project, desired, plan):
         session.say(options, views.diagnostics_text(refused))
-    return plan
+    return plan, observed
+
+
+def _check_replaceable(out: Path) -> None:
+    """Keep a slip of the hand from replacing a manifest or the lockfile."""
+    from reconciler.planfile import is_plan_file
+
+    if out.exists() and not (is_plan_file(out) or (out.is_file() and out.stat().st_size == 0)):
+        raise UsageError(f"{out} is there already and is no plan file", advice="choose another file for --out")

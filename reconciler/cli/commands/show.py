@@ -1,7 +1,9 @@
-"""``reconciler show ADDRESS``: one output, its request as it would be sent, its record, its job."""
+"""``reconciler show``: one output, its request as it would be sent, its record, its job; or a saved plan."""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", metavar="ADDRESS|PLANFILE")
 @click.option(
     "--format", "form", type=click.Choice(["text", "yaml", "json", "xml"]), default="text", show_default=True,
     help="What to print.",
@@ -24,11 +26,35 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
 def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
-    """Show one output.
+    """Show one output, or a plan that `plan --out` saved.
 
     yaml and xml are the request alone: as a manifest entry, and as the API takes it; json is one document
-    (reconciler.show/1) with the record and the last failure too. Asks no service.
+    (reconciler.show/1) with the record and the last failure too. A plan is shown as `plan` shows it, as text or json.
+    Asks no service.
     """
+    from reconciler.planfile import is_plan_file
+
+    form = "json" if as_json else form
+    if is_plan_file(Path(address)):
+        _show_plan(options, Path(address), form)
+    else:
+        _show_output(options, address, form)
+    return 0
+
+
+def _show_plan(options: Globals, path: Path, form: str) -> None:
+    from reconciler.planfile import load
+
+    plan = load(path).plan
+    if form == "json":
+        click.echo(views.json_text(views.plan_data(plan)))
+    elif form == "text":
+        click.echo(views.plan_text(plan), color=options.color)
+    else:
+        raise UsageError(f"a plan cannot be shown as {form}", advice="leave --format out, or use --format json")
+
+
+def _show_output(options: Globals, address: str, form: str) -> None:
     from reconciler.api import xml
     from reconciler.plan import effective_request
     from reconciler.wire import wire_request
@@ -41,10 +67,10 @@ def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
 
         advice = did_you_mean(address, desired.outputs) or "`reconciler status` lists the addresses"
         raise UsageError(f"there is no output {address}", advice=advice)
-    lockfile = session.open_lockfile(project)
+    lockfile = asyncio.run(session.open_lockfile(project))
     planned = effective_request(output, lockfile.records.get(address))
     request = wire_request(planned, bucket=project.bucket, region=project.region)
-    if as_json or form == "json":
+    if form == "json":
         click.echo(views.json_text(_document(address, request, lockfile)))
     elif form == "xml":
         click.echo(xml.pretty(request, "Request"), nl=False)
@@ -52,7 +78,6 @@ def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
         click.echo(views.yaml_text(_entry(request)), nl=False)
     else:
         click.echo(_text(address, request, lockfile), nl=False, color=options.color)
-    return 0
 
 
 def _entry(request: JobRequest) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.lockfile import Lockfile
     from reconciler.project import Project
     from reconciler.state import Record, TemplateRecord
+    from reconciler.verify import Finding, Verification
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +31,7 @@ def command() -> None:
 @click.pass_obj
 def list_records(options: Globals, patterns: tuple[str, ...], *, as_json: bool) -> None:
     """List the recorded addresses; ADDRESS may be a glob."""
-    lockfile = session.open_lockfile(session.open_project(options))
+    lockfile = asyncio.run(session.open_lockfile(session.open_project(options)))
     addresses = sorted(_matching(lockfile, patterns) if patterns else _recorded(lockfile))
     if as_json:
         click.echo(views.json_text(_document(lockfile, addresses)))
@@ -45,7 +46,7 @@ def list_records(options: Globals, patterns: tuple[str, ...], *, as_json: bool) 
 @click.pass_obj
 def show_record(options: Globals, address: str, *, as_json: bool) -> None:
     """Show one record."""
-    lockfile = session.open_lockfile(session.open_project(options))
+    lockfile = asyncio.run(session.open_lockfile(session.open_project(options)))
     if address not in lockfile.templates:
         _only(lockfile, address)
     if as_json:
@@ -60,12 +61,16 @@ def show_record(options: Globals, address: str, *, as_json: bool) -> None:
 @click.pass_obj
 def move_record(options: Globals, old: str, new: str) -> None:
     """Give the record OLD the address NEW: for an entry that was renamed."""
-    with _writing(session.open_project(options), "state mv") as lockfile:
+    asyncio.run(_move(session.open_project(options), old, new))
+    click.echo(f"{old} is now {new}")
+
+
+async def _move(project: Project, old: str, new: str) -> None:
+    async with session.editing_lockfile(project, "state mv") as lockfile:
         _only(lockfile, old)
         if new in lockfile.records:
             raise UsageError(f"{new} has a record already", advice=f"`reconciler state rm` it first, or keep {old}")
-        lockfile.move(old, new)
-    click.echo(f"{old} is now {new}")
+        await lockfile.move(old, new)
 
 
 @command.command("rm")
@@ -73,25 +78,62 @@ def move_record(options: Globals, old: str, new: str) -> None:
 @click.pass_obj
 def remove_records(options: Globals, patterns: tuple[str, ...]) -> None:
     """Forget records. Their objects stay; plan then finds objects that were not made by us."""
-    with _writing(session.open_project(options), "state rm") as lockfile:
+    asyncio.run(_forget(session.open_project(options), patterns))
+
+
+async def _forget(project: Project, patterns: tuple[str, ...]) -> None:
+    async with session.editing_lockfile(project, "state rm") as lockfile:
         for address in sorted(_matching(lockfile, patterns)):
             if address in lockfile.templates:
-                lockfile.forget_template(address)
+                await lockfile.forget_template(address)
             else:
-                lockfile.forget(address)
+                await lockfile.forget(address)
             click.echo(f"forgot {address}")
 
 
-@contextmanager
-def _writing(project: Project, what: str) -> Iterator[Lockfile]:
-    with session.guarded(project, what):
-        lockfile = session.open_lockfile(project)
-        lockfile.begin()
-        try:
-            yield lockfile
-            lockfile.checkpoint()
-        finally:
-            lockfile.close()
+@command.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document: reconciler.verify/1.")
+@click.pass_obj
+def verify_records(options: Globals, *, as_json: bool) -> int:
+    """Check every record against service and bucket; changes nothing, ends with 1 when one is not true.
+
+    Compared are objects, segments, jobs, templates and fingerprints, not the manifests: those are for plan.
+    """
+    count, verification = asyncio.run(_verification(session.open_project(options)))
+    if as_json:
+        click.echo(views.json_text({"format": "reconciler.verify/1", "records": count, **asdict(verification)}))
+    else:
+        for fault in verification.faults:
+            click.echo(f"{fault.address}: {fault.summary}", color=options.color)
+        for note in _note_lines(verification.notes):
+            session.say(options, note)
+        click.echo(f"{_count(len(verification.faults) or 'No', 'fault')} in {_count(count, 'record')}.")
+    return 1 if verification.faults else 0
+
+
+async def _verification(project: Project) -> tuple[int, Verification]:
+    """Return how many records there are, and what is to be said of them."""
+    from reconciler.verify import gather, verify
+
+    async with session.connect(project) as client:
+        lockfile = await session.open_lockfile(project, client)
+        evidence = await gather(client, lockfile)
+    verification = verify(lockfile.records, lockfile.templates, evidence, pending=lockfile.pending)
+    return len(_recorded(lockfile)), verification
+
+
+def _note_lines(notes: Collection[Finding]) -> Iterator[str]:
+    """Yield each note once, with whom it is about: after an upgrade it may be every record."""
+    about: dict[str, list[str]] = {}
+    for note in notes:
+        about.setdefault(note.summary, []).append(note.address)
+    for summary, addresses in about.items():
+        more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
+        yield f"note: {', '.join(addresses[:3])}{more}: {summary}"
+
+
+def _count(number: int | str, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _matching(lockfile: Lockfile, patterns: tuple[str, ...]) -> set[str]:

@@ -21,6 +21,7 @@ _STATES = {
     "none": "done",
     "create": "missing",
     "replace": "changed",
+    "reuse": "to copy",
     "adopt": "to adopt",
     "wait": "running",
 }
@@ -73,10 +74,10 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 async def _lines(project: Project, patterns: tuple[str, ...]) -> list[Line]:
     desired = session.read_desired(project)
-    lockfile = session.open_lockfile(project)
     async with session.connect(project) as client:
+        lockfile = await session.open_lockfile(project, client)
         everything = session.Selection((), (), ())
-        plan = await session.make_plan(project, client, lockfile, desired, selection=everything, prune=False)
+        plan, _ = await session.make_plan(project, client, lockfile, desired, selection=everything, prune=False)
         begun = [submission.job for submission in lockfile.pending.values() if submission.job]
         progress = {name: job.progress for name, job in (await client.jobs(begun)).items()}
     return [_line(action, lockfile, progress) for action in _chosen(plan, patterns)]
@@ -92,9 +93,9 @@ def _chosen(plan: Plan, patterns: tuple[str, ...]) -> list[Action]:
 def _line(action: Action, lockfile: Lockfile, progress: dict[str, int | None]) -> Line:
     record = lockfile.records.get(action.address)
     failure = lockfile.failures.get(action.address)
-    state = _STATES.get(action.kind, action.kind) if action.request else "undeclared"
+    state = _STATES.get(action.kind, action.kind) if action.declared else "undeclared"
     detail = action.reason if action.kind in ("blocked", "conflict") else None
-    if failure and action.kind in ("create", "replace"):
+    if failure and action.kind in ("create", "replace", "blocked"):
         state, detail = "failed", f"{failure.code}: {failure.message}"
     finished = datetime.fromisoformat(record.finished) if record and record.finished else None
     return Line(

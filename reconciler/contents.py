@@ -1,0 +1,95 @@
+"""What is in the bucket already, by what it shows: so that nothing is rendered twice. Pure; a part of ``plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from reconciler.action import Origin
+from reconciler.api.messages import SUCCESS, TERMINAL
+from reconciler.state import FINGERPRINT_VERSION, ObservedState, PastJob, Record, StoredObject, fingerprint
+
+LARGEST_COPY: Final = 5 * 1024**3
+"""Bytes that one request copies; reference/cos-objects.md §7."""
+
+_PLAYLISTS: Final = (".m3u8", ".mpd")
+"""What lists other objects by name, and so is not the same at another key."""
+
+
+class Contents:
+    """The recorded outputs and the past jobs of a bucket, by fingerprint. Read when first asked."""
+
+    def __init__(self, observed: ObservedState) -> None:
+        self._observed = observed
+        self._records: Mapping[str, Origin] | None = None
+        self._jobs: Mapping[str, list[PastJob]] | None = None
+
+    def same(self, is_marked: Callable[[str], bool], mark: str, *, but: str) -> Origin | None:
+        """Return an object with this fingerprint that can be copied; not that under the key ``but`` itself."""
+        if self._records is None:
+            self._records = {
+                found: origin for found, origin in map(self._origin, *_parted(self._observed.records)) if found
+            }
+        found = self._records.get(mark)
+        if found is not None and found.object != but:
+            return found
+        for past in self._observed.history:
+            there = self._observed.objects.get(past.key)
+            if (
+                past.state == SUCCESS
+                and past.key != but
+                and is_marked(past.fingerprint)
+                and _can_be_copied(past.key, there, past.files)
+                and there is not None
+                and there.etag == past.md5
+            ):
+                return Origin(past.key, there.etag, job=past.job)
+        return None
+
+    def job_at(self, key: str, is_marked: Callable[[str], bool]) -> PastJob | None:
+        """Return the newest past job that was to make this key with this content and whose object is there untouched.
+
+        One that has not ended yet counts too.
+        """
+        if self._jobs is None:
+            jobs: dict[str, list[PastJob]] = {}
+            for past in self._observed.history:
+                jobs.setdefault(past.declared, []).append(past)
+            self._jobs = jobs
+        written = False
+        for past in self._jobs.get(key, ()):
+            if is_marked(past.fingerprint) and (past.state not in TERMINAL or self._is_there(past, newest=not written)):
+                return past
+            written = written or past.state == SUCCESS
+        return None
+
+    def _is_there(self, past: PastJob, *, newest: bool) -> bool:
+        """Tell whether the object of a past job is there, by its digest.
+
+        One that was stored in parts has none: then its size tells, and that no later job wrote the key.
+        """
+        there = self._observed.objects.get(past.key)
+        if there is None or past.state != SUCCESS:
+            return False
+        if "-" in there.etag:
+            return newest and there.size == past.size
+        return there.etag == past.md5
+
+    def _origin(self, address: str, record: Record) -> tuple[str | None, Origin]:
+        there = self._observed.objects.get(record.object)
+        origin = Origin(record.object, record.etag, address=address)
+        if there is None or there.etag != record.etag or not _can_be_copied(record.object, there, record.files):
+            return None, origin
+        if record.fingerprint.startswith(f"{FINGERPRINT_VERSION}:"):
+            return record.fingerprint, origin
+        return fingerprint(record.request, record.inputs), origin
+
+
+def _parted(records: Mapping[str, Record]) -> tuple[list[str], list[Record]]:
+    """Return addresses and records, the last address first, so that the first one of equals is what is found."""
+    addresses = sorted(records, reverse=True)
+    return addresses, [records[address] for address in addresses]
+
+
+def _can_be_copied(key: str, there: StoredObject | None, files: object) -> bool:
+    return there is not None and there.size <= LARGEST_COPY and not files and not key.endswith(_PLAYLISTS)

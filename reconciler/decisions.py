@@ -1,0 +1,421 @@
+"""The decision table: what is to be done about one output. Pure; a part of ``plan``.
+
+What is declared is compared with what was recorded and with what is there. The table is in docs/architecture.md, "What
+the planner decides"; each of its rows is a case under tests/plan/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.action import MAKES, RENDERS, Action, Kind, Origin
+from reconciler.api.messages import TERMINAL
+from reconciler.contents import Contents
+from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
+from reconciler.naming import changed
+from reconciler.state import (
+    FINGERPRINT_VERSION,
+    DesiredState,
+    ObservedState,
+    Output,
+    Record,
+    StoredObject,
+    content_digest,
+    earlier_fingerprints,
+    fingerprint,
+    fingerprint_of,
+    request_keys,
+    sources_of,
+)
+
+FORMER: Final = "@"
+"""Stands between the address of an output and the key at which it left an object behind; no address has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the person at the terminal and the project's policy say about a plan.
+
+    ``forced`` are made anew whatever their state, ``wanted`` are what the plan is about, ``bad_templates`` says why
+    nothing may be made with a template. After ``max_attempts`` failed ones in a row an output is left to a person.
+    """
+
+    wanted: frozenset[str]
+    forced: frozenset[str] = frozenset()
+    prune: bool = False
+    bad_templates: Mapping[str, str] | None = None
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One output to decide about. ``mark`` is its fingerprint, None while something it is made of is being made."""
+
+    output: Output
+    record: Record | None
+    there: StoredObject | None
+    draft: Action
+    mark: str | None
+
+    @property
+    def remade(self) -> Kind:
+        """What making it is called."""
+        return "create" if self.record is None else "replace"
+
+    def is_marked(self, other: str) -> bool:
+        """Tell whether another fingerprint means the same content, whatever version wrote it."""
+        if self.mark is None or other == self.mark:
+            return self.mark is not None
+        return not _is_of_today(other) and other in earlier_fingerprints(self.draft.request, self.draft.inputs)
+
+
+class Decisions:
+    """Decides about one output at a time; what is made of other outputs asks for their decision first."""
+
+    def __init__(self, desired: DesiredState, observed: ObservedState, rules: Rules) -> None:
+        self._desired = desired
+        self._observed = observed
+        self._rules = rules
+        self._contents = Contents(observed)
+        self._owners = {output.object: address for address, output in desired.outputs.items()}
+        self._readers: dict[str, str] | None = None
+        self._decided: dict[str, Action] = {}
+        self.upgrades: dict[str, str] = {}
+
+    def decide(self, address: str) -> Action:
+        """Return the action for a declared output, deciding what it is made of first, at any depth."""
+        stack = [address]
+        while stack:
+            current = stack[-1]
+            output = self._desired.outputs[current]
+            open_ones = [name for name in self._upstream(output) if name not in self._decided]
+            if open_ones:
+                stack.extend(open_ones)
+            else:
+                if current not in self._decided:
+                    self._decided[current] = self._settled(output) or self._decide(output)
+                stack.pop()
+        return self._decided[address]
+
+    def left_behind(self, action: Action) -> Action | None:
+        """Return what prune deletes once an output is at another key than before: its former object."""
+        record = self._observed.records.get(action.address)
+        if record is None or action.kind not in (*MAKES, "adopt") or record.object == action.object:
+            return None
+        address = f"{action.address}{FORMER}{record.object}"
+        there = self._observed.objects.get(record.object)
+        kept = record.protect or record.object in self._owners or self._reader_of(record.object) is not None
+        if kept or there is None or there.etag != record.etag or address in self._observed.records:
+            return None
+        reason = f"left behind when {action.address} got another key"
+        return Action(address, "delete", reason, record.object, seen=there.etag, declared=False)
+
+    def undeclared(self, address: str) -> Action:
+        """Return the action for a record, or a begun submission, whose output is no longer declared."""
+        return replace(self._undeclared(address), declared=False)
+
+    def _undeclared(self, address: str) -> Action:
+        record = self._observed.records.get(address)
+        live = self._observed.jobs.get(address)
+        if record is None:
+            key = self._observed.pending[address].object
+            job = live.job if live else None
+            return Action(address, "forget", "no longer declared; its job was begun and not recorded", key, job=job)
+        why = "no longer declared"
+        if FORMER in address:
+            why = f"left behind when {address.partition(FORMER)[0]} got another key"
+        if (owner := self._owners.get(record.object)) is not None:
+            return Action(address, "forget", f"{why}; its object belongs to {owner}", record.object)
+        there = self._observed.objects.get(record.object)
+        if there is None:
+            return Action(address, "forget", f"{why}, and already gone", record.object)
+        if not self._rules.prune:
+            return Action(address, "none", f"{why}; kept, as prune is off", record.object)
+        if there.etag != record.etag:
+            reason = f"{why}, but changed outside; delete it by hand, or `state rm` it"
+            return Action(address, "conflict", reason, record.object)
+        if (reader := self._reader_of(record.object)) is not None:
+            return Action(address, "none", f"{why}; kept, as {reader} is made of it", record.object)
+        if live is not None and live.state not in TERMINAL:
+            reason = f"{why}, but job {live.job} is {live.state}; prune once it has ended"
+            return Action(address, "blocked", reason, record.object)
+        if record.protect:
+            reason = f"{why}, but protected; `state rm` it, or delete the object by hand"
+            return Action(address, "blocked", reason, record.object)
+        return Action(address, "delete", why, record.object, seen=there.etag)
+
+    def _reader_of(self, key: str) -> str | None:
+        if self._readers is None:
+            outputs = self._desired.outputs
+            self._readers = {source: address for address, output in outputs.items() for source in output.sources}
+        return self._readers.get(key)
+
+    # What an output is made of.
+
+    def _upstream(self, output: Output) -> list[str]:
+        """Return the outputs that an output is made of, as far as the plan is about them."""
+        if not output.upstream:
+            return []
+        wanted, outputs = self._rules.wanted, self._desired.outputs
+        return [name for name in output.upstream if name in wanted and outputs[name].object in output.sources]
+
+    def _made_first(self, output: Output) -> dict[str, str]:
+        """Return those of them (address → key) that will be made, or are being made."""
+        decided = ((name, self._decided[name]) for name in self._upstream(output))
+        return {name: action.object for name, action in decided if action.kind in MAKES}
+
+    def _inputs(self, output: Output, made_first: Mapping[str, str]) -> dict[str, str]:
+        """Return the ETag of every source that is known; that of a copy is known before it is made."""
+        objects = self._observed.objects
+        inputs = {key: objects[key].etag for key in output.sources if key in objects}
+        for name, key in made_first.items():
+            origin = self._decided[name].origin if self._decided[name].kind == "reuse" else None
+            if origin is not None and origin.etag is not None and "-" not in origin.etag:
+                inputs[key] = origin.etag
+            else:
+                inputs.pop(key, None)
+        return inputs
+
+    # One output.
+
+    def _settled(self, output: Output) -> Action | None:
+        """Decide quickly for what is up to date, which most outputs are."""
+        address, observed = output.address, self._observed
+        record = observed.records.get(address)
+        if (
+            record is None
+            or record.object != output.object
+            or output.upstream
+            or output.ignore_changes
+            or address in observed.pending
+            or address in self._rules.forced
+        ):
+            return None
+        there, objects = observed.objects.get(record.object), observed.objects
+        if there is None or there.etag != record.etag or there.size != record.size:
+            return None
+        try:
+            inputs = {key: objects[key].etag for key in output.sources}
+        except KeyError:
+            return None
+        if fingerprint_of(_content_digest(output), output.sources, inputs) != record.fingerprint:
+            return None
+        return Action(address, "none", "up to date", record.object, protect=output.protect)
+
+    def _decide(self, output: Output) -> Action:
+        case = self._case(output)
+        decided = self._blocked(case) or self._begun(case)
+        if decided is None:
+            decided = self._first(case) if case.record is None else self._again(case, case.record)
+        decided = self._saved(case, decided)
+        decided = self._with_good_templates(decided)
+        decided = self._given_up(case, decided)
+        return _protected(decided, case.record) if output.protect else decided
+
+    def _case(self, output: Output) -> _Case:
+        record = self._observed.records.get(output.address)
+        request = request_keys(output)
+        if record and output.ignore_changes:
+            request = effective_request(output, record)
+            output = replace(output, sources=sources_of(request))
+        key = self._key(output, record)
+        there = self._observed.objects.get(key)
+        made_first = self._made_first(output)
+        inputs = self._inputs(output, made_first)
+        draft = Action(
+            output.address, "none", "up to date", key, request=request, seen=there.etag if there else None,
+            inputs=inputs, sources=output.sources, upstream=made_first, protect=output.protect,
+            templates=output.templates,
+        )  # fmt: skip
+        unknown = any(key not in inputs for key in made_first.values())
+        compared = ignored_inputs(output, inputs, record) if record else inputs
+        return _Case(output, record, there, draft, None if unknown else fingerprint(request, compared))
+
+    def _key(self, output: Output, record: Record | None) -> str:
+        """Return the object key; one with ``${jobid}`` is known once it was made from the same pattern."""
+        if "${jobid}" in output.object and record:
+            pattern = record.request["operation"][0]["output"]["object"]
+            if pattern == output.object:
+                return record.object
+        return output.object
+
+    def _blocked(self, case: _Case) -> Action | None:
+        for name in self._upstream(case.output):
+            kind = self._decided[name].kind
+            if kind in ("blocked", "conflict"):
+                state = "in conflict" if kind == "conflict" else "blocked"
+                return replace(case.draft, kind="blocked", reason=f"it is made of {name}, which is {state}")
+        known = case.draft.inputs.keys() | set(case.draft.upstream.values())
+        if case.record is not None:
+            known |= ignored_inputs(case.output, {}, case.record).keys()
+        return _missing(case.draft, known)
+
+    def _begun(self, case: _Case) -> Action | None:
+        """Decide for an output whose submission has no recorded end."""
+        address, draft = case.output.address, case.draft
+        begun = self._observed.pending.get(address)
+        if begun is None:
+            return None
+        live = self._observed.jobs.get(address)
+        if live is None:
+            if begun.job:
+                return None  # the service no longer knows the job: decide as if it had never been
+            return replace(draft, kind=case.remade, reason="its submission was interrupted")
+        verb = "ended as" if live.state in TERMINAL else "is"
+        if case.is_marked(begun.fingerprint) and address not in self._rules.forced:
+            reason = f"job {live.job} {verb} {live.state}"
+            return replace(draft, kind="wait", reason=reason, job=live.job, twins=live.twins)
+        reason = f"job {live.job} for an earlier version {verb} {live.state}"
+        return replace(draft, kind=case.remade, reason=reason, job=live.job, twins=live.twins)
+
+    def _first(self, case: _Case) -> Action:
+        """Decide for an output that nothing is recorded of."""
+        draft = case.draft
+        if case.output.address not in self._rules.forced and (known := self._from_history(case)) is not None:
+            return known
+        if case.there is None:
+            return replace(draft, kind="create", reason="not made yet")
+        if case.output.adopt:
+            return replace(draft, kind="adopt", reason="exists; taken as it is")
+        reason = "exists, but was not made by us; set `adopt: true` to take it, or delete it"
+        return replace(draft, kind="conflict", reason=reason)
+
+    def _again(self, case: _Case, record: Record) -> Action:
+        """Decide for an output that was made before."""
+        draft, there = case.draft, case.there
+        if record.object != draft.object:
+            return self._at_another_key(case, record)
+        drifted = there is not None and (there.etag != record.etag or record.size not in (None, there.size))
+        same = case.mark is not None and self._is_same(case, record)
+        forced = draft.address in self._rules.forced
+        if same and not forced and (there is None or drifted) and ignores_object(case.output):
+            what = "is missing" if there is None else "changed outside"
+            return replace(draft, reason=f"object {what}; left, as ignore_changes says", upstream={})
+        if same and there is None:
+            return replace(draft, kind="create", reason="object is missing (drift)")
+        if forced:
+            return replace(draft, kind="replace", reason="asked for by --replace", forced=True)
+        if same:
+            if drifted:
+                return replace(draft, kind="replace", reason="object changed outside (drift)")
+            return replace(draft, upstream={})
+        made = changed(draft, record)
+        return replace(made, reason=f"both manifest and object changed: {made.reason}") if drifted else made
+
+    def _at_another_key(self, case: _Case, record: Record) -> Action:
+        """Decide for an output that is to be at another key than before."""
+        draft, there = case.draft, case.there
+        if there is None:
+            return changed(draft, record)
+        names = [name for name, other in self._observed.records.items() if other.object == draft.object]
+        for name in names:
+            other = self._observed.records[name]
+            if name not in self._desired.outputs and other.etag == there.etag:  # ours, and nobody else's now
+                if case.is_marked(other.fingerprint):
+                    origin = Origin(draft.object, there.etag, address=name)
+                    return replace(draft, kind="adopt", reason=f"was made for {name}, and is there", origin=origin)
+                return changed(draft, record)
+        if (known := self._from_history(case)) is not None:
+            return known
+        whose = f"the object of {names[0]} is" if names else "an object exists that was not made by us"
+        return replace(draft, kind="conflict", reason=f"its key is now {draft.object}, where {whose}")
+
+    def _is_same(self, case: _Case, record: Record) -> bool:
+        """Compare fingerprints; where versions differ, what the record holds is digested in today's way."""
+        if record.fingerprint == case.mark:
+            return True
+        if _is_of_today(record.fingerprint) or case.mark != fingerprint(record.request, record.inputs):
+            return False
+        assert case.mark is not None
+        self.upgrades[case.output.address] = case.mark
+        return True
+
+    def _from_history(self, case: _Case) -> Action | None:
+        """Decide by a job of an earlier run that nobody recorded: it made this, or is making it."""
+        past = self._contents.job_at(case.output.object, case.is_marked)
+        if past is None:
+            return None
+        origin = Origin(past.key, past.md5, job=past.job, token=past.token)
+        if past.state not in TERMINAL:
+            reason = f"job {past.job}, of which nothing is recorded, is {past.state}"
+            return replace(case.draft, kind="wait", reason=reason, job=past.job, origin=origin)
+        there = self._observed.objects[past.key]
+        reason = f"was made by job {past.job}, of which nothing is recorded"
+        return replace(case.draft, kind="adopt", reason=reason, object=past.key, seen=there.etag, origin=origin)
+
+    # What holds a decision back, or makes it cheaper.
+
+    def _saved(self, case: _Case, decided: Action) -> Action:
+        """Copy what has the same content instead of making it."""
+        if (
+            decided.kind not in RENDERS
+            or decided.forced
+            or case.mark is None
+            or case.output.address in self._observed.pending
+            or case.output.address in self._rules.forced
+        ):
+            return decided
+        origin = self._contents.same(case.is_marked, case.mark, but=decided.object)
+        if origin is None or "${" in decided.object:
+            return decided
+        reason = f"{decided.reason}; {origin} has the same content"
+        return replace(decided, kind="reuse", reason=reason, origin=origin)
+
+    def _with_good_templates(self, decided: Action) -> Action:
+        """Block what would be made with a template that is in conflict."""
+        bad = self._rules.bad_templates or {}
+        reasons = [bad[name] for name in decided.templates if name in bad]
+        if decided.kind not in RENDERS or not reasons:
+            return decided
+        return replace(decided, kind="blocked", reason=reasons[0])
+
+    def _given_up(self, case: _Case, decided: Action) -> Action:
+        """Block what was tried often enough, and what an ignored change would have kept from being missed."""
+        if decided.kind not in RENDERS:
+            return decided
+        if (missing := _missing(decided, decided.inputs.keys() | set(decided.upstream.values()))) is not None:
+            return missing
+        failure = self._observed.failures.get(decided.address)
+        if (
+            failure is None
+            or failure.attempts < self._rules.max_attempts
+            or decided.address in self._rules.forced
+            or not case.is_marked(failure.fingerprint)
+        ):
+            return decided
+        reason = (
+            f"failed {failure.attempts} times, last with {failure.code}: {failure.message}; `--replace` starts anew"
+        )
+        return replace(decided, kind="blocked", reason=reason)
+
+
+def rendered_after_all(action: Action, record: Record | None) -> Action:
+    """Return the action that makes what cannot be copied: what it would be copied from is replaced itself."""
+    reason = action.reason.removesuffix(f"; {action.origin} has the same content")
+    kind: Kind = "create" if record is None or action.seen is None else "replace"
+    return replace(action, kind=kind, reason=reason, origin=None)
+
+
+def _content_digest(output: Output) -> str:
+    return content_digest(request_keys(output))
+
+
+def _missing(draft: Action, known: Collection[str]) -> Action | None:
+    missing = [key for key in draft.sources if key not in known]
+    if not missing:
+        return None
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return replace(draft, kind="blocked", reason=f"{missing[0]}{others} {'are' if others else 'is'} missing")
+
+
+def _is_of_today(mark: str) -> bool:
+    return mark.startswith(f"{FINGERPRINT_VERSION}:")
+
+
+def _protected(action: Action, record: Record | None) -> Action:
+    overwrites = action.kind == "reuse" and record is not None
+    if action.kind in ("replace", "delete") or overwrites:
+        return replace(action, kind="blocked", reason=f"is protected ({action.reason})")
+    return action

@@ -1,0 +1,246 @@
+"""One job for one wanted render: a part of ``apply``.
+
+A submission is first an intent in the journal, whose token travels in the job's UserData; then it is sent once; then
+its job id is recorded. One without an answer is settled by looking for its token in the service's own list. Only when
+the visibility bound has passed without a trace of it does the same token go out again; should two jobs appear then, one
+of them is cancelled, and both are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from reconciler.action import Action
+from reconciler.api.messages import JobRequest
+from reconciler.client import Client
+from reconciler.errors import ClientError, ServiceError, UnreachableError
+from reconciler.inflight import FIRST_PAUSE, Bell, came
+from reconciler.lockfile import Lockfile
+from reconciler.observe import find_jobs
+from reconciler.report import Report
+from reconciler.state import USER_DATA_MARK, Submission, earlier_fingerprints, fingerprint
+from reconciler.wire import with_templates
+
+Wire = Callable[[Mapping[str, Any]], JobRequest]
+"""Turns a resolved request into the one that is sent: urls in full, bucket and region filled in."""
+
+SUBMISSIONS: Final = 10
+"""How often a job is submitted at most, when the service says each time that it has no room for it."""
+
+LONGEST_REST: Final = 30.0
+"""Seconds between two of these, besides its turn."""
+
+
+class Clock(Protocol):
+    """What of time and chance the applier needs; a test hands in its own."""
+
+    def now(self) -> datetime:
+        """Return the time, with its offset."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        ...
+
+    def nonce(self) -> str:
+        """Return sixteen hexadecimal digits that were never returned before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a run goes about its plan.
+
+    ``parallelism`` is the number of jobs in flight, ``poll`` the longest pause in seconds between two questions, and
+    ``visibility`` how many seconds an accepted job may take to appear in the service's list (docs/assumptions.md).
+    ``longest_call`` is how many seconds after an intent its call may still have been under way. ``retries`` counts how
+    often a job is made once more when it failed for a passing reason, or when nothing was found of it.
+    Without ``wait`` jobs are submitted and left to the next apply; ``fail_fast`` begins nothing after a failure.
+    """
+
+    parallelism: int = 4
+    poll: float = 5.0
+    visibility: float = 120.0
+    longest_call: float = 60.0
+    retries: int = 2
+    wait: bool = True
+    fail_fast: bool = False
+
+
+class OutputFailedError(Exception):
+    """One output could not be made; the others go on. When it ``counts``, it was the output's own fault."""
+
+    def __init__(self, code: str, message: str, job: str | None = None, *, counts: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.job = job
+        self.counts = counts
+
+
+class StoppedError(Exception):
+    """The run was asked to stop while this output was at a point from which the next apply goes on."""
+
+
+@dataclass
+class Submitter:
+    """Submits the jobs of a run, each exactly once."""
+
+    client: Client
+    lockfile: Lockfile
+    report: Report
+    wire: Wire
+    clock: Clock
+    pace: Pace
+    stop: asyncio.Event
+    bell: Bell = field(default_factory=Bell)
+
+    async def settle_earlier(self, action: Action) -> tuple[Submission, str | None] | None:
+        """Find out what became of a submission of an earlier run that the plan did not find; None when there is none.
+
+        Also when its job is recorded: unknown is not absent.
+        """
+        doubtful = self.lockfile.pending.get(action.address)
+        if doubtful is None:
+            return None
+        since = datetime.fromisoformat(doubtful.time) + timedelta(seconds=self.pace.longest_call)
+        return doubtful, await self._settle(doubtful, since=since)
+
+    def draft(self, action: Action) -> Submission:
+        """Return what is about to be submitted, made of what its sources hold by now."""
+        inputs = {**action.inputs, **{key: self.lockfile.records[name].etag for name, key in action.upstream.items()}}
+        mark = fingerprint(action.request, inputs)
+        return Submission(
+            address=action.address,
+            token=f"{USER_DATA_MARK}{mark}:{self.clock.nonce()}",
+            fingerprint=mark,
+            object=action.object,
+            request=action.request,
+            inputs=inputs,
+            time=self.now(),
+        )
+
+    async def submit(self, action: Action, draft: Submission) -> Submission:
+        """Submit the job of an action, and return the submission with its job id."""
+        sent = draft.sends if draft.token == getattr(self.lockfile.pending.get(draft.address), "token", "") else 0
+        unfound = 0
+        for attempt in range(SUBMISSIONS):
+            # Its turn may be minutes away; the intent says when the call was begun, so it is written after that.
+            await self._turn(attempt)
+            draft = replace(draft, time=self.now(), sends=sent + attempt + 1)
+            await self.lockfile.intend(draft)
+            job, slowed = await self._send(draft, action.templates)
+            if job is not None:
+                self.bell.expect(job, draft.request)
+                return await self.accepted(draft, job)
+            unfound += not slowed
+            if unfound > self.pace.retries:
+                message = "the service answered with an error each time, and made no job that could be found"
+                raise OutputFailedError("InternalError", message)
+        raise OutputFailedError("SlowDown", f"the service had no room for the job, {SUBMISSIONS} times in a row")
+
+    async def accepted(self, submission: Submission, job: str) -> Submission:
+        """Record the job of a submission."""
+        await self.lockfile.submitted(submission.address, job)
+        return replace(submission, job=job)
+
+    async def part(self, address: str, job: str, twins: tuple[str, ...]) -> None:
+        """Cancel the twins of a job, and tell of them: one submission is to be one job."""
+        for twin in twins:
+            try:
+                await self.client.cancel(twin)
+                fate = "was cancelled"
+            except ClientError as error:
+                fate = f"could not be cancelled ({error.message}) and will be paid for"
+            self.report.note(f"{address}: one submission became two jobs; {job} counts, {twin} {fate}")
+
+    async def look_for_twins(self, submission: Submission) -> None:
+        """Look once more for a second job of a submission that was sent more than once."""
+        if submission.sends > 1:
+            found = await find_jobs(self.client, {submission.address: submission})
+            if submission.address in found:
+                live = found[submission.address]
+                await self.part(submission.address, live.job, live.twins)
+
+    def now(self) -> str:
+        """Return the time by the service's clock: that of its list of jobs, while ours may be set right any day."""
+        return self._now().isoformat(timespec="milliseconds")
+
+    def _now(self) -> datetime:
+        return self.clock.now() + timedelta(seconds=self.client.skew or 0.0)
+
+    async def rest(self, seconds: float) -> None:
+        """Pause, unless the run is to stop; then raises StoppedError."""
+        if not await came(self.clock.sleep(seconds), self.stop) or self.stop.is_set():
+            raise StoppedError
+
+    async def _turn(self, attempt: int) -> None:
+        """Wait until the service, which may have asked everybody to slow down, can be given one more job."""
+        if attempt:
+            await self.rest(min(2.0**attempt, LONGEST_REST))
+        if not await came(self.client.turn(), self.stop) or self.stop.is_set():
+            raise StoppedError
+        self.lockfile.store.check()
+
+    async def _send(self, submission: Submission, templates: tuple[str, ...]) -> tuple[str | None, bool]:
+        """Send one submission and return its job id; settle it when the answer does not tell.
+
+        Without an id no job of it was found. The second value tells whether the service had asked to slow down.
+        """
+        kept = [self.lockfile.templates[address] for address in templates if address in self.lockfile.templates]
+        request = with_token(with_templates(self.wire(self.bell.attached(submission.request)), kept), submission.token)
+        slowed = False
+        try:
+            return (await self.client.submit(request)).job_id, False
+        except ServiceError as error:
+            slowed = error.slowed
+            if not error.uncertain:
+                reason = f"{error.detail} (request id {error.request_id})" if error.request_id else error.detail
+                raise await self._refused(submission, error.code, reason) from error
+        except UnreachableError as error:
+            if not error.sent:
+                raise await self._refused(submission, "Unreachable", error.message) from error
+        return await self._settle(submission, since=self._now()), slowed
+
+    async def _refused(self, submission: Submission, code: str, reason: str) -> OutputFailedError:
+        """Record that a submission certainly made no job; one that was sent before may have."""
+        if submission.sends == 1:
+            await self.lockfile.dropped(submission.address)
+        return OutputFailedError(code, reason)
+
+    async def _settle(self, submission: Submission, since: datetime) -> str | None:
+        """Find out what became of a submission in doubt: its job's id, or None once it certainly made none.
+
+        Unknown is not absent: a job that was accepted at the latest at ``since`` may take ``visibility`` seconds from
+        then to appear in the list.
+        """
+        deadline = since + timedelta(seconds=self.pace.visibility)
+        pause = FIRST_PAUSE
+        self.report.note(f"{submission.address}: whether its job was made is not known; looking for it")
+        while True:
+            late = self._now() >= deadline
+            found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})
+            if (live := found.get(submission.address)) is not None:
+                await self.part(submission.address, live.job, live.twins)
+                return live.job
+            if late:
+                return None
+            await self.rest(pause)
+            pause = min(pause * 2, self.pace.poll)
+
+
+def same_content(submission: Submission, draft: Submission) -> bool:
+    """Tell whether a begun submission is to make what the draft is to make, whatever version began it."""
+    earlier = earlier_fingerprints(draft.request, draft.inputs)
+    return submission.fingerprint in (draft.fingerprint, *earlier)
+
+
+def with_token(request: JobRequest, token: str) -> JobRequest:
+    """Return the request with the token after the user's own text in UserData."""
+    operation = request.operation[0]
+    text = f"{operation.user_data} {token}" if operation.user_data else token
+    return request.model_copy(update={"operation": (operation.model_copy(update={"user_data": text}),)})
