@@ -1,7 +1,7 @@
 """Plan and apply for composed videos.
 
-The twelve nouns that carry the program, for those who build on it; each is imported when it is first used, so that the
-command line starts with only what it needs.
+The twelve nouns that carry the program, for those who build on it, and one function for those who receive callbacks;
+each is imported when it is first used, so that the command line starts with only what it needs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from reconciler.api.messages import Job as Job
+    from reconciler.api.user_data import user_text as user_text
     from reconciler.client import Client as Client
     from reconciler.layout import Layout as Layout
     from reconciler.lockfile import Lockfile as Lockfile
@@ -38,6 +39,7 @@ _HOMES: Final = {
     "Plan": "plan",
     "Report": "report",
     "Service": "service",
+    "user_text": "api.user_data",
 }
 
 __all__ = [  # noqa: PLE0604 - plain strings; the checker does not look into a dict

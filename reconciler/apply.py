@@ -40,7 +40,7 @@ GRACE: Final = 2.0
 _FIRST_RETRY: Final = 1.0
 _HISTORY: Final = 10
 _GOING: Final = frozenset({"delete", "forget"})
-_GONE: Final = frozenset({404, 412})
+_OTHER: Final = 412
 
 
 async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by name
@@ -119,7 +119,9 @@ class _Run:
         """Make everything in order of dependency, several at a time; deletes come last, and only after success."""
         await self.templates.write(plan.templates)
         actions = [action for action in plan.actions if action.kind in EFFECTIVE]
-        queue = Queue({action.address: action for action in actions if action.kind not in _GOING})
+        queue = Queue(
+            {action.address: action for action in actions if action.kind not in _GOING}, limits=self.pace.queues
+        )
         if self.pace.fail_fast and self.report.failures:
             queue.drain()
         await self._work_off(queue)
@@ -319,17 +321,15 @@ class _Run:
         there = await self.client.head_object(action.object)
         if (there.etag if there else None) not in (action.seen, origin.etag):
             raise OutputFailedError("ObjectMismatch", f"{action.object} has changed since the plan was made")
+        stored = None
         try:
-            await self.client.copy_object(origin.object, action.object, etag=origin.etag)
+            stored = await self.client.copy_object(origin.object, action.object, etag=origin.etag)
         except ServiceError as error:
-            if error.status not in _GONE:
+            if error.status != _OTHER:
                 raise
-            message = f"{origin.object} has changed since the plan was made; plan again"
-            raise OutputFailedError("ObjectMismatch", message) from error
-        stored = await self.client.head_object(action.object)
         if stored is None or stored.etag != origin.etag:
-            found = f"its ETag is {stored.etag}" if stored else "it is not there"
-            raise OutputFailedError("ObjectMismatch", f"{action.object} was copied, but {found}, not {origin.etag}")
+            message = f"{origin.object} has changed since the plan was made; plan again"
+            raise OutputFailedError("ObjectMismatch", message)
         await self._done(action, await self._recorded_from(action, origin, stored))
 
     async def _adopt(self, action: Action) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from reconciler.api.messages import TERMINAL, Job
 from reconciler.client import Client
 from reconciler.errors import ClientError
-from reconciler.plan import RENDERS, Action
+from reconciler.plan import MAKES, RENDERS, Action
 from reconciler.project import DEFAULT_QUEUE, QueueLimits
 
 FIRST_PAUSE: Final = 0.05
@@ -76,7 +76,7 @@ class Queue:
     def __init__(self, actions: Mapping[str, Action], limits: Mapping[str, QueueLimits] | None = None) -> None:
         self._actions = actions
         self._waits = {
-            address: {name for name in action.upstream if name in actions and actions[name].kind in _JOBS}
+            address: {name for name in action.upstream if name in actions and actions[name].kind in MAKES}
             for address, action in actions.items()
         }
         self._dependents: dict[str, list[str]] = {}

@@ -13,6 +13,7 @@ from typing import Final
 
 from reconciler.api.messages import PAUSE, RUNNING, SUBMITTED, SUCCESS, Job
 from reconciler.api.templates import Template
+from reconciler.api.user_data import fingerprint_in, split_user_data
 from reconciler.client import Client
 from reconciler.lockfile import Lockfile
 from reconciler.outcome import key_made, reported_md5, told
@@ -24,8 +25,6 @@ from reconciler.state import (
     StoredObject,
     StoredTemplate,
     Submission,
-    fingerprint_in,
-    split_user_data,
 )
 
 CLOCK_SKEW: Final = timedelta(minutes=15)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,14 +17,6 @@ from reconciler.diagnostics import Diagnostic, Position
 FINGERPRINT_VERSION: Final = "2"
 """Raised when what goes into a fingerprint changes. It renders nothing anew: where versions differ, what the record
 holds is digested in today's way and compared again. Version 1 knew sources by their keys too, not by content alone."""
-
-USER_DATA_MARK: Final = "reconciler:"
-"""How the token that travels in a job's UserData begins; the fingerprint and a nonce follow."""
-
-OWN_USER_DATA: Final = 1024 - len(" " + USER_DATA_MARK + "1:" + 40 * "f" + ":" + 16 * "0")
-"""How long a person's own user data may be: the API's limit, less the token that is sent behind it."""
-
-_TOKEN: Final = re.compile(rf"(?:^| )({USER_DATA_MARK}([0-9]+:[0-9a-f]{{40}}):[0-9a-f]{{16}})$")
 
 _NO_PIXELS: Final = frozenset({"user_data", "job_level", "output"})
 _SOURCE_DEFAULTS: Final = {"x": 0, "y": 0}
@@ -361,20 +352,6 @@ def earlier_fingerprints(request: Mapping[str, Any], inputs: Mapping[str, str]) 
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
-
-
-def split_user_data(text: str) -> tuple[str, str]:
-    """Split the ``UserData`` of a job into a person's own text and our token; either may be empty.
-
-    What is sent is both, in this order, with a space between them.
-    """
-    found = _TOKEN.search(text)
-    return (text[: found.start()], found[1]) if found else (text, "")
-
-
-def fingerprint_in(token: str) -> str:
-    """Return the fingerprint that a token carries."""
-    return token.removeprefix(USER_DATA_MARK).rpartition(":")[0]
 
 
 def request_keys(output: Output) -> dict[str, Any]:

@@ -16,13 +16,16 @@ from typing import Any, Final, Protocol
 
 from reconciler.action import Action
 from reconciler.api.messages import JobRequest
+from reconciler.api.user_data import USER_DATA_MARK
 from reconciler.client import Client
 from reconciler.errors import ClientError, ServiceError, UnreachableError
-from reconciler.inflight import FIRST_PAUSE, Bell, came
+from reconciler.inflight import FIRST_PAUSE, Bell, came, queue_of
 from reconciler.lockfile import Lockfile
 from reconciler.observe import find_jobs
+from reconciler.pacer import Spacing
+from reconciler.project import QueueLimits
 from reconciler.report import Report
-from reconciler.state import USER_DATA_MARK, Submission, earlier_fingerprints, fingerprint
+from reconciler.state import Submission, earlier_fingerprints, fingerprint
 from reconciler.wire import with_templates
 
 Wire = Callable[[Mapping[str, Any]], JobRequest]
@@ -59,6 +62,7 @@ class Pace:
     ``visibility`` how many seconds an accepted job may take to appear in the service's list (docs/assumptions.md).
     ``longest_call`` is how many seconds after an intent its call may still have been under way. ``retries`` counts how
     often a job is made once more when it failed for a passing reason, or when nothing was found of it.
+    ``queues`` are what each of the service's queues is given at most.
     Without ``wait`` jobs are submitted and left to the next apply; ``fail_fast`` begins nothing after a failure.
     """
 
@@ -67,6 +71,7 @@ class Pace:
     visibility: float = 120.0
     longest_call: float = 60.0
     retries: int = 2
+    queues: Mapping[str, QueueLimits] = field(default_factory=dict)
     wait: bool = True
     fail_fast: bool = False
 
@@ -98,6 +103,10 @@ class Submitter:
     pace: Pace
     stop: asyncio.Event
     bell: Bell = field(default_factory=Bell)
+    spacing: Spacing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spacing = Spacing({queue: limits.requests_per_second for queue, limits in self.pace.queues.items()})
 
     async def settle_earlier(self, action: Action) -> tuple[Submission, str | None] | None:
         """Find out what became of a submission of an earlier run that the plan did not find; None when there is none.
@@ -130,7 +139,7 @@ class Submitter:
         unfound = 0
         for attempt in range(SUBMISSIONS):
             # Its turn may be minutes away; the intent says when the call was begun, so it is written after that.
-            await self._turn(attempt)
+            await self._turn(attempt, draft.request)
             draft = replace(draft, time=self.now(), sends=sent + attempt + 1)
             await self.lockfile.intend(draft)
             job, slowed = await self._send(draft, action.templates)
@@ -178,10 +187,12 @@ class Submitter:
         if not await came(self.clock.sleep(seconds), self.stop) or self.stop.is_set():
             raise StoppedError
 
-    async def _turn(self, attempt: int) -> None:
+    async def _turn(self, attempt: int, request: Mapping[str, Any]) -> None:
         """Wait until the service, which may have asked everybody to slow down, can be given one more job."""
         if attempt:
             await self.rest(min(2.0**attempt, LONGEST_REST))
+        if (delay := self.spacing.delay(queue_of(request), self.clock.now().timestamp())) > 0:
+            await self.rest(delay)
         if not await came(self.client.turn(), self.stop) or self.stop.is_set():
             raise StoppedError
         self.lockfile.store.check()

@@ -224,14 +224,17 @@ class SimulatedClient(Client):
         self.world.effect("head_object")
         return self.world.objects.get(key)
 
-    async def copy_object(self, source_key: str, key: str, *, etag: str) -> None:
+    async def copy_object(self, source_key: str, key: str, *, etag: str) -> StoredObject | None:
         self.world.effect("copy_object: before")
         there = self.world.objects.get(source_key)
-        if there is None or there.etag != etag:
-            raise ServiceError(412 if there else 404, "PreconditionFailed", "it is another one", request_id="r")
+        if there is None:
+            return None
+        if there.etag != etag:
+            raise ServiceError(412, "PreconditionFailed", "it is another one", request_id="r")
         self.world.objects[key] = there
         self.world.copies += 1
         self.world.effect("copy_object: after")
+        return there
 
     async def cancel(self, job: str) -> None:
         self.world.effect("cancel: before")

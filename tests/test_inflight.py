@@ -66,6 +66,25 @@ def test_several_workers_wait_for_each_other() -> None:
     assert taken == ["c", "b", "a"]
 
 
+def test_those_who_wait_begin_as_soon_as_something_is_ready() -> None:
+    async def main() -> None:
+        queue = Queue(actions(a="z", b="z", c="y", y="", z=""))
+        assert await taken_of(queue) == ["y", "z"]
+        waiting = [asyncio.create_task(queue.take(asyncio.Event())) for _ in range(3)]
+        await settled()
+        await queue.settle("z", succeeded=True)
+        await settled()
+        begun = [task.result() for task in waiting if task.done()]
+        assert [action.address for action in begun if action] == ["a", "b"]
+        for address in "yab":
+            await queue.settle(address, succeeded=True)
+        last = await asyncio.wait_for(waiting[2], 5)
+        assert last is not None
+        assert last.address == "c"
+
+    asyncio.run(main())
+
+
 def test_nothing_is_taken_after_a_stop_or_a_drain() -> None:
     queue = Queue(actions(a="", b=""))
     stop = asyncio.Event()

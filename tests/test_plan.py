@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from reconciler.plan import KINDS, Plan, excess, plan
 from reconciler.state import (
     DesiredState,
+    Failure,
     LiveJob,
     ObservedState,
     Output,
+    PastJob,
     Record,
     StoredObject,
     Submission,
+    earlier_fingerprints,
     fingerprint,
     request_keys,
 )
@@ -43,10 +46,13 @@ def recorded(entries: dict[str, Any]) -> dict[str, Record]:
     records = {}
     for address, entry in entries.items():
         fields = dict(entry)
-        inputs, etag, version = fields.pop("inputs", {}), fields.pop("etag", "made"), fields.pop("version", "1")
+        inputs, etag, version = fields.pop("inputs", {}), fields.pop("etag", "made"), fields.pop("version", "2")
         protect, digest = fields.pop("protect", False), fields.pop("digest", None)
-        made = record(declared({address: fields})[address], inputs, etag, protect=protect)
-        digest = digest or (made.fingerprint.partition(":")[2] if version == "1" else "other")
+        size = fields.pop("size", None)
+        made = record(declared({address: fields})[address], inputs, etag, protect=protect, size=size)
+        if version == "1":
+            digest = earlier_fingerprints(made.request, inputs)[0].partition(":")[2]
+        digest = digest or (made.fingerprint.partition(":")[2] if version == "2" else "other")
         records[address] = Record(**{**_fields(made), "fingerprint": f"{version}:{digest}"})
     return records
 
@@ -64,9 +70,41 @@ def begun(entries: dict[str, Any]) -> dict[str, Submission]:
         keys = request_keys(made)
         mark = fingerprint(keys, inputs)
         submissions[address] = Submission(
-            address, f"reconciler:{mark}:0", mark, made.object, keys, inputs, "2026-05-01T10:00:00+00:00", job
+            address, f"reconciler:{mark}:{16 * '0'}", mark, made.object, keys, inputs, "2026-05-01T10:00:00+00:00", job
         )
     return submissions
+
+
+def marked(entry: dict[str, Any], address: str) -> tuple[str, Output]:
+    """Return the fingerprint of a declaration with these inputs, taken out of the entry, and the output."""
+    inputs, version = entry.pop("inputs", {}), entry.pop("version", "2")
+    made = declared({address: entry})[address]
+    keys = request_keys(made)
+    return (earlier_fingerprints(keys, inputs)[0] if version == "1" else fingerprint(keys, inputs)), made
+
+
+def past(entries: list[dict[str, Any]]) -> tuple[PastJob, ...]:
+    """A past job is written as the declaration that it was made from, newest first."""
+    jobs = []
+    for number, entry in enumerate(entries):
+        fields = dict(entry)
+        told = {name: fields.pop(name) for name in ("state", "md5", "key_made") if name in fields}
+        mark, made = marked(fields, "past")
+        key = told.get("key_made", made.object)
+        token = f"reconciler:{mark}:{number:016x}"
+        state = told.get("state", "Success")
+        jobs.append(PastJob(f"j{number}", state, token, mark, made.object, key, told.get("md5")))
+    return tuple(jobs)
+
+
+def failed(entries: dict[str, Any]) -> dict[str, Failure]:
+    failures = {}
+    for address, entry in entries.items():
+        fields = dict(entry)
+        attempts = fields.pop("attempts")
+        mark, _ = marked(fields, address)
+        failures[address] = Failure(address, "j9", "InvalidSource", "not a video", "2026-05-01", attempts, mark)
+    return failures
 
 
 def run(case: dict[str, Any]) -> Plan:
@@ -75,6 +113,8 @@ def run(case: dict[str, Any]) -> Plan:
         records=recorded(case.get("records", {})),
         pending=begun(case.get("pending", {})),
         jobs={address: LiveJob(*job) for address, job in case.get("jobs", {}).items()},
+        failures=failed(case.get("failures", {})),
+        history=past(case.get("history", [])),
     )
     desired = DesiredState(declared(case.get("desired", {})), moved=case.get("moved", {}))
     return plan(desired, observed, **case.get("options", {}))
@@ -89,6 +129,10 @@ def test_decision(path: Path) -> None:
         found = [[change.path, change.before, change.after] for action in made.actions for change in action.changes]
         assert found == case["changes"]
     assert dict(made.moves) == case.get("moves", {})
+    assert sorted(made.upgrades) == case.get("upgrades", [])
+    if "origins" in case:
+        found = [[action.address, str(action.origin)] for action in made.actions if action.origin]
+        assert found == case["origins"]
 
 
 def test_there_are_cases_for_every_kind() -> None:

@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -146,16 +146,22 @@ async def connect(
     parallelism: int | None = None,
     patience: Patience | None = None,
     bell: Bell | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Client]:
     """Yield a client of the project's service, for ``parallelism`` jobs in flight.
 
     The embedded service lives as long as the block; with ``work`` it also renders, otherwise it only answers. It may
-    reach the ``bell`` whatever the address.
+    reach the ``bell`` whatever the address. ``hear`` is told when the service asks to slow down.
     """
     from reconciler.client import Client
     from reconciler.endpoints import Endpoints
 
-    options: dict[str, Any] = {"parallelism": parallelism or project.parallelism, "patience": patience}
+    options: dict[str, Any] = {
+        "parallelism": parallelism or project.parallelism,
+        "requests_per_second": project.requests_per_second,
+        "patience": patience,
+        "hear": hear,
+    }
     if project.service == "embedded":
         import httpx
 
@@ -249,6 +255,7 @@ def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bo
         visibility if project.visibility is None else project.visibility,
         longest,
         retries=project.policy.retries,
+        queues=project.queues,
         wait=wait,
         fail_fast=fail_fast,
     )

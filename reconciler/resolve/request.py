@@ -17,6 +17,7 @@ from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.node import Bool, Node, Text
 from reconciler.api.rules import USER_DATA_LENGTH
 from reconciler.api.transcode import Transcode
+from reconciler.api.user_data import OWN_USER_DATA
 from reconciler.expression import ExpressionError, Names
 from reconciler.layout import Layouts
 from reconciler.resolve.declaration import Declaration
@@ -27,7 +28,7 @@ from reconciler.resolve.shapes import Shapes
 from reconciler.resolve.sources import Sources
 from reconciler.resolve.templates import TRANSCODE, WATERMARK, Templates, address_of, find, validated
 from reconciler.resolve.values import Compiler, Failures
-from reconciler.state import OWN_USER_DATA, Output
+from reconciler.state import Output
 
 
 class _Marks(Node):
@@ -233,7 +234,12 @@ def _object(operation: Operation, report: Report) -> str:
 
 
 def _unknown_path(path: str) -> tuple[str, str | None] | None:
-    """Return what is wrong with a path of ``ignore_changes`` such as ``video_synthesis.splice_info[1].x``."""
+    """Return what is wrong with a path of ``ignore_changes`` such as ``video_synthesis.splice_info[1].x``.
+
+    Beside the nodes of an entry there are ``object``, ``inputs`` and ``inputs.KEY``: what changes outside.
+    """
+    if path in ("object", "inputs") or path.startswith("inputs."):
+        return None
     known: Mapping[str, schema.Child] = {
         name: child for name, child in schema.children(Operation).items() if name != "output"
     }

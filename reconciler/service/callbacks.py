@@ -6,6 +6,7 @@ Source: reference/jobs-queues-templates.md §13.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ from reconciler.api.messages import Callback, CallBackMqConfig, JobRequest
 from reconciler.api.node import Node
 from reconciler.api.queues import ON, TASK_FINISH, NotifyConfig
 from reconciler.api.shape import children
+from reconciler.api.user_data import user_text
 
 Format = Literal["XML", "JSON"]
 Means = Literal["url", "tdmq", "kafka"]
@@ -26,6 +28,8 @@ _NO_CALLBACK: Final = "no"
 _MEANS: Final[dict[str, Means]] = {"url": "url", "tdmq": "tdmq", "kafka": "kafka"}
 _EVENTS: Final = frozenset({TASK_FINISH, "TransCodingFinish"})
 """The event and the name that it had once."""
+
+_USER_DATA: Final = re.compile("<UserData>([^<]*)</UserData>")
 
 
 class UndeliveredError(Exception):
@@ -119,11 +123,21 @@ def _at(config: NotifyConfig, means: Means, form: Format) -> Target | None:
 
 
 def body(jobs_detail: str, form: Format) -> bytes:
-    """Return what is sent about a job, given the element ``JobsDetail`` that a query answers for it."""
-    document = f"<Response><EventName>{TASK_FINISH}</EventName>{jobs_detail}</Response>".encode()
+    """Return what is sent about a job, given the element ``JobsDetail`` that a query answers for it.
+
+    Its UserData is the person's own text: the token behind it is for whoever asks for jobs.
+    """
+    told = _USER_DATA.sub(_own_user_data, jobs_detail)
+    document = f"<Response><EventName>{TASK_FINISH}</EventName>{told}</Response>".encode()
     if form == "XML":
         return document
     return json.dumps(_told(xml.parse(document, "Response"), Callback), ensure_ascii=False).encode()
+
+
+def _own_user_data(found: re.Match[str]) -> str:
+    """Return the node without our token, and nothing of one that held nothing else."""
+    text = user_text(found[1])  # escaped, which a token never needs to be
+    return f"<UserData>{text}</UserData>" if text or not found[1] else ""
 
 
 def _told(element: etree._Element, model: type[Node]) -> dict[str, Any]:

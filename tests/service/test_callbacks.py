@@ -10,7 +10,7 @@ import pytest
 from reconciler.api import xml
 from reconciler.api.messages import Callback, JobRequest
 from reconciler.api.queues import NotifyConfig
-from reconciler.service.callbacks import Target, body, target
+from reconciler.service.callbacks import Format, Target, body, target
 from tests.service.harness import operation
 
 URL = "http://hooks.example.com/ci"
@@ -121,6 +121,7 @@ DETAIL = (
     "</MediaInfo><MediaResult><OutputFile>{keys}<Md5Info><Md5>d</Md5></Md5Info></OutputFile></MediaResult></Operation>"
     "</JobsDetail>"
 )
+TOKEN = f"reconciler:2:{40 * 'b'}:{16 * '0'}"
 ONE, TWO = "<ObjectName>x</ObjectName>", "<ObjectName>x</ObjectName><ObjectName>y</ObjectName>"
 
 
@@ -129,6 +130,24 @@ def test_the_body_in_xml_holds_what_a_query_answers() -> None:
     assert body(detail, "XML").decode() == f"<Response><EventName>TaskFinish</EventName>{detail}</Response>"
     said = xml.read(Callback, body(detail, "XML"), "Response")
     assert (said.event_name, said.jobs_detail[0].job_id) == ("TaskFinish", "j1")
+
+
+@pytest.mark.parametrize(
+    ("submitted", "told"),
+    [
+        (f"order 17 {TOKEN}", "<UserData>order 17</UserData>"),
+        (f"a &amp; b {TOKEN}", "<UserData>a &amp; b</UserData>"),
+        (f"{TOKEN} and more", f"<UserData>{TOKEN} and more</UserData>"),
+        (TOKEN, ""),
+        ("", "<UserData></UserData>"),
+        ("order 17", "<UserData>order 17</UserData>"),
+    ],
+)
+@pytest.mark.parametrize("form", ["XML", "JSON"])
+def test_user_data_is_told_as_the_person_wrote_it(submitted: str, told: str, form: Format) -> None:
+    detail = "<JobsDetail><JobId>j1</JobId><Operation>{}</Operation></JobsDetail>"
+    assert body(detail.format(f"<UserData>{submitted}</UserData>"), form) == body(detail.format(told), form)
+    assert (b"<UserData>" if form == "XML" else b'"UserData"') in body(detail.format("<UserData>x</UserData>"), form)
 
 
 @pytest.mark.parametrize(("keys", "told"), [(ONE, "x"), (TWO, ["x", "y"])])

@@ -214,7 +214,9 @@ class _Apply:
     async def _run(self, pace: Pace, bell: Bell) -> int:
         self._warn(self._source.read())
         async with (
-            session.connect(self._project, work=True, parallelism=pace.parallelism, bell=bell) as client,
+            session.connect(
+                self._project, work=True, parallelism=pace.parallelism, bell=bell, hear=self._hear
+            ) as client,
             session.changing_lockfile(self._project, client, "apply", patience=self._patience) as lockfile,
         ):
             self._tell_of_earlier_run(lockfile)
@@ -225,6 +227,9 @@ class _Apply:
             if plan.effective:
                 self._ask()
             return await self._carry_out(plan, client, lockfile, pace, bell)
+
+    def _hear(self, text: str) -> None:
+        session.say(self._options, text)
 
     def _warn(self, diagnostics: Sequence[Diagnostic]) -> None:
         if diagnostics:
