@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from reconciler.action import Origin
@@ -46,18 +46,20 @@ class Contents:
                 return Origin(past.key, there.etag, job=past.job)
         return None
 
-    def job_at(self, key: str, is_marked: Callable[[str], bool]) -> PastJob | None:
-        """Return the newest past job that was to make this key with this content and whose object is there untouched.
+    def job_at(self, keys: Iterable[str], is_marked: Callable[[str], bool]) -> PastJob | None:
+        """Return the newest past job that was to make one of these keys with this content.
 
-        One that has not ended yet counts too.
+        Its object is there untouched; one that has not ended yet counts too. ``keys`` are the same one, as it is and as
+        it was asked for: with ``${ext}`` or ``${jobid}``.
         """
         if self._jobs is None:
             jobs: dict[str, list[PastJob]] = {}
             for past in self._observed.history:
-                jobs.setdefault(past.declared, []).append(past)
+                for name in {past.declared, past.key}:
+                    jobs.setdefault(name, []).append(past)
             self._jobs = jobs
         written = False
-        for past in self._jobs.get(key, ()):
+        for past in (past for key in keys for past in self._jobs.get(key, ())):
             if is_marked(past.fingerprint) and (past.state not in TERMINAL or self._is_there(past, newest=not written)):
                 return past
             written = written or past.state == SUCCESS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from reconciler.action import MAKES, RENDERS, Action, Kind, Origin
 from reconciler.api.messages import TERMINAL
@@ -235,10 +235,9 @@ class Decisions:
 
     def _key(self, output: Output, record: Record | None) -> str:
         """Return the object key; one with ``${jobid}`` is known once it was made from the same pattern."""
-        if "${jobid}" in output.object and record:
-            pattern = record.request["operation"][0]["output"]["object"]
-            if pattern == output.object:
-                return record.object
+        asked = output.request.operation[0].output.object
+        if "${jobid}" in output.object and record and _pattern(record.request) == asked:
+            return record.object
         return output.object
 
     def _blocked(self, case: _Case) -> Action | None:
@@ -334,7 +333,7 @@ class Decisions:
 
     def _from_history(self, case: _Case) -> Action | None:
         """Decide by a job of an earlier run that nobody recorded: it made this, or is making it."""
-        past = self._contents.job_at(case.output.object, case.is_marked)
+        past = self._contents.job_at({case.output.object: None, _pattern(case.draft.request): None}, case.is_marked)
         if past is None:
             return None
         origin = Origin(past.key, past.md5, job=past.job, token=past.token)
@@ -396,6 +395,11 @@ def rendered_after_all(action: Action, record: Record | None) -> Action:
     reason = action.reason.removesuffix(f"; {action.origin} has the same content")
     kind: Kind = "create" if record is None or action.seen is None else "replace"
     return replace(action, kind=kind, reason=reason, origin=None)
+
+
+def _pattern(request: Mapping[str, Any]) -> str:
+    """Return the key as it was asked for: ``${ext}`` and ``${jobid}`` are filled in later."""
+    return str(request["operation"][0]["output"]["object"])
 
 
 def _content_digest(output: Output) -> str:

@@ -193,8 +193,8 @@ class BucketStore:
 
     The journal is a row of numbered objects, ``KEY.journal/000000000007``, each made with ``x-cos-forbid-overwrite``:
     of two runs that think that they hold the guard only one gets the next number, and the other one stops before its
-    next effect. A checkpoint writes the lockfile beside its number (``KEY.journal/000000000008.RUN.lock``), then the number,
-    and only then the copy under ``KEY`` that people read; so a run that was taken over never harms what counts.
+    next effect. A checkpoint writes the lockfile beside its number (``KEY.journal/000000000008.RUN.lock``), then the
+    number, and only then the copy under ``KEY`` that people read; so a run that was taken over never harms what counts.
 
     ``run`` names this run, ``check`` raises GuardError once it no longer holds the guard, and ``fence`` says that it
     took the guard from another run, which is to be shut out before anything else.

@@ -1,0 +1,268 @@
+"""Recorded state from what is there: past jobs and objects → records. Pure.
+
+``recover`` takes for recorded only what a job of ours proves; ``adopt`` takes one object for what is wanted because a
+person says so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from reconciler.api.messages import SUCCESS, TERMINAL, JobRequest, Operation
+from reconciler.contents import Contents
+from reconciler.state import (
+    DesiredState,
+    ObservedState,
+    Output,
+    PastJob,
+    Record,
+    StoredObject,
+    Submission,
+    earlier_fingerprints,
+    fingerprint,
+    request_keys,
+    sources_of,
+    split_user_data,
+)
+from reconciler.wire import renamed
+
+Name = Callable[[str], str]
+"""Turns the URL of a source into its key."""
+
+_EVER: Final = "1970-01-01T00:00:00+00:00"
+"""When a job was submitted that does not tell: looking for it since then finds it."""
+
+_WILDCARD: Final = "${jobid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A record that a past job proves. It is ``current`` when it is what is declared, made of what is there today."""
+
+    record: Record
+    job: PastJob
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A submission whose job has not ended; one that is not ``current`` makes what was declared earlier."""
+
+    submission: Submission
+    state: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What can be said of outputs without a record, by address.
+
+    ``unproven`` are those whose object (the value) is there while no job can be shown to have made it. ``strangers``
+    are keys of objects that jobs of ours made and that nothing here declares or records: they may be another
+    project's. ``twins`` are jobs, by token, that were made for one submission.
+    """
+
+    proven: Mapping[str, Proven] = field(default_factory=dict)
+    live: Mapping[str, Live] = field(default_factory=dict)
+    unproven: Mapping[str, str] = field(default_factory=dict)
+    strangers: tuple[str, ...] = ()
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def recover(desired: DesiredState, observed: ObservedState, *, name: Name) -> Recovered:
+    """Find the past job that made each declared output without a record, and those that are still at work.
+
+    What is recorded or begun stays as it is. ``observed`` holds the history, and the objects that it speaks of.
+    """
+    return _Recovery(desired, observed, name).run()
+
+
+class _Recovery:
+    def __init__(self, desired: DesiredState, observed: ObservedState, name: Name) -> None:
+        self._desired = desired
+        self._observed = observed
+        self._name = name
+        self._twins = _twins(observed.history)
+        ended = tuple(past for past in observed.history if past.state in TERMINAL)
+        self._ended = Contents(replace(observed, history=ended))
+        self._copies: dict[str, list[PastJob]] = defaultdict(list)
+        self._working: dict[str, PastJob] = {}
+        for past in observed.history:
+            if past.state == SUCCESS and past.md5:
+                self._copies[past.md5].append(past)
+            elif past.state not in TERMINAL:
+                self._working.setdefault(past.declared, past)
+
+    def run(self) -> Recovered:
+        proven: dict[str, Proven] = {}
+        live: dict[str, Live] = {}
+        unproven: dict[str, str] = {}
+        for address, output in self._desired.outputs.items():
+            if address not in self._observed.pending and (past := self._working.get(output.object)) is not None:
+                live[address] = self._live(output, past)
+            if address in self._observed.records:
+                continue
+            if (found := self._proven(output)) is not None:
+                proven[address] = found
+            elif output.object in self._observed.objects:
+                unproven[address] = output.object
+        return Recovered(proven, live, unproven, self._strangers(proven), self._twins)
+
+    def _proven(self, output: Output) -> Proven | None:
+        """Return the record of what the newest job made under the key of an output, when it is there untouched.
+
+        A copy of what another job of this content made is as good.
+        """
+        past = self._ended.job_at(output.object, lambda _: True)
+        if past is not None:
+            there = self._observed.objects[past.key]
+            return self._recorded(output, past, past.key, there)
+        copied = self._observed.objects.get(output.object)
+        for past in self._copies.get(copied.etag, ()) if copied else ():
+            if copied is not None and self._is_current(output, past):
+                return self._recorded(output, past, output.object, copied)
+        return None
+
+    def _recorded(self, output: Output, past: PastJob, key: str, there: StoredObject) -> Proven:
+        current = self._is_current(output, past)
+        mark, request, inputs = self._content(output, past, current=current)
+        record = Record(
+            object=key,
+            fingerprint=mark,
+            request=request,
+            inputs=inputs,
+            etag=there.etag,
+            job=past.job,
+            size=there.size,
+            duration=past.duration,
+            created=past.created,
+            finished=past.finished,
+            engine=past.engine,
+            files=past.files if key == past.key else None,
+            protect=output.protect,
+        )
+        return Proven(record, past, current)
+
+    def _live(self, output: Output, past: PastJob) -> Live:
+        """Return a submission for a job at work; also one of other content, as it is going to write the key."""
+        current = self._is_current(output, past)
+        _, request, inputs = self._content(output, past, current=current)
+        submission = Submission(
+            address=output.address,
+            token=past.token,
+            fingerprint=past.fingerprint,
+            object=output.object,
+            request=request,
+            inputs=inputs,
+            time=past.created or _EVER,
+            job=past.job,
+            sends=len(self._twins.get(past.token, (past.job,))),
+        )
+        return Live(submission, past.state, current)
+
+    def _is_current(self, output: Output, past: PastJob) -> bool:
+        """Tell whether a job was asked for what is declared, made of what the sources hold today."""
+        inputs = self._inputs(output.sources)
+        request = request_keys(output)
+        return len(inputs) == len(output.sources) and past.fingerprint in (
+            fingerprint(request, inputs),
+            *earlier_fingerprints(request, inputs),
+        )
+
+    def _content(
+        self, output: Output, past: PastJob, *, current: bool
+    ) -> tuple[str, Mapping[str, Any], Mapping[str, str]]:
+        """Return fingerprint, request and inputs of what a job made: the declared ones when they are its own.
+
+        Otherwise what the job was asked for, so that plan names what has changed since. What its sources held is known
+        only when they hold the same today.
+        """
+        if current:
+            request, inputs = request_keys(output), self._inputs(output.sources)
+            return fingerprint(request, inputs), request, inputs
+        request = asked_for(past, self._name)
+        inputs = self._inputs(sources_of(request))
+        return past.fingerprint, request, inputs if fingerprint(request, inputs) == past.fingerprint else {}
+
+    def _inputs(self, sources: tuple[str, ...]) -> dict[str, str]:
+        objects = self._observed.objects
+        return {key: objects[key].etag for key in sources if key in objects}
+
+    def _strangers(self, proven: Mapping[str, Proven]) -> tuple[str, ...]:
+        known = {output.object for output in self._desired.outputs.values()}
+        known |= {record.object for record in self._observed.records.values()}
+        known |= {found.record.object for found in proven.values()}
+        patterns = {key for key in known if _WILDCARD in key}  # what an earlier job made of one is ours, and superseded
+        objects = self._observed.objects
+        made = (past for past in self._observed.history if past.state == SUCCESS and past.declared not in patterns)
+        return tuple(
+            sorted({past.key for past in made if past.key not in known and is_what_was_made(past, objects.get(past.key))})
+        )
+
+
+def is_what_was_made(past: PastJob, there: StoredObject | None) -> bool:
+    """Tell whether an object is the one that a job reported; of one that was stored in parts only the size tells."""
+    if there is None:
+        return False
+    return there.size == past.size if "-" in there.etag else there.etag == past.md5
+
+
+def asked_for(past: PastJob, name: Name) -> dict[str, Any]:
+    """Return the request of a past job as a lockfile keeps it: with keys for URLs, without bucket and token."""
+    assert past.operation is not None, "the history holds only jobs that tell what they were asked for"
+    operation = renamed(past.operation, name)
+    output = operation.output.model_copy(update={"bucket": None, "region": None})
+    fields = {part: getattr(operation, part) for part in Operation.model_fields}
+    own = split_user_data(operation.user_data or "")[0] or None
+    return JobRequest(operation=(Operation(**{**fields, "output": output, "user_data": own}),)).plain()
+
+
+def _twins(history: tuple[PastJob, ...]) -> dict[str, tuple[str, ...]]:
+    jobs: dict[str, list[str]] = defaultdict(list)
+    for past in history:
+        jobs[past.token].append(past.job)
+    return {token: tuple(sorted(same)) for token, same in jobs.items() if len(same) > 1}
+
+
+# One object, because a person says so.
+
+
+def adopt(output: Output, observed: ObservedState, *, now: str) -> Record | str:
+    """Return the record that takes the object under an output's key for the wanted one, or why that cannot be.
+
+    ``now`` is the time to record, ISO 8601 in UTC. Nothing is said of what the object shows.
+    """
+    record = observed.records.get(output.address)
+    key = output.object
+    if _WILDCARD in key:
+        if record is None or record.request["operation"][0]["output"]["object"] != key:
+            return f"which object is meant is not known: its key, {key}, is made of the id of its job"
+        key = record.object
+    if (reason := _is_begun(output.address, observed)) is not None:
+        return reason
+    there = observed.objects.get(key)
+    if there is None:
+        return f"there is no object {key}"
+    inputs = {source: observed.objects[source].etag for source in output.sources if source in observed.objects}
+    if missing := [source for source in output.sources if source not in inputs]:
+        return f"{missing[0]}, which it is made of, is missing"
+    request = request_keys(output)
+    mark = fingerprint(request, inputs)
+    if record is not None and (record.object, record.etag, record.fingerprint) == (key, there.etag, mark):
+        return "is recorded like this already"
+    return Record(key, mark, request, inputs, there.etag, size=there.size, finished=now, protect=output.protect)
+
+
+def _is_begun(address: str, observed: ObservedState) -> str | None:
+    """Say which submission of an output is not settled yet."""
+    begun, live = observed.pending.get(address), observed.jobs.get(address)
+    if begun is None or (live is None and begun.job is not None):  # the service no longer knows the job
+        return None
+    if live is None:
+        return "its submission was interrupted; apply settles that"
+    if live.state in TERMINAL:
+        return f"its job {live.job} ended as {live.state}; apply records that"
+    return f"its job {live.job} is {live.state}; wait for it, or cancel it"
