@@ -94,4 +94,6 @@ def _parted(records: Mapping[str, Record]) -> tuple[list[str], list[Record]]:
 
 
 def _can_be_copied(key: str, there: StoredObject | None, files: object) -> bool:
-    return there is not None and there.size <= LARGEST_COPY and not files and not key.endswith(_PLAYLISTS)
+    """Tell whether a copy can be proven to be one: what was stored in parts gets another ETag."""
+    whole = there is not None and "-" not in there.etag and there.size <= LARGEST_COPY
+    return whole and not files and not key.endswith(_PLAYLISTS)

@@ -95,7 +95,7 @@ def _otherwise(info: MediaInfo, request: Mapping[str, Any]) -> str | None:
                 return f"its {name} is {made}, declared is {wanted}"
     longest = interval.get("duration")
     made_for = info.format.duration if info.format else None
-    if longest is not None and made_for is not None and float(made_for) > float(longest) + TOLERANCE:
+    if longest and made_for is not None and float(made_for) > float(longest) + TOLERANCE:
         return f"it lasts {made_for} s, declared is {longest} s"
     return None
 

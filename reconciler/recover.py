@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from reconciler.api.messages import SUCCESS, TERMINAL, JobRequest, Operation
+from reconciler.api.user_data import split_user_data
 from reconciler.contents import Contents
 from reconciler.state import (
     DesiredState,
@@ -25,7 +26,6 @@ from reconciler.state import (
     fingerprint,
     request_keys,
     sources_of,
-    split_user_data,
 )
 from reconciler.wire import renamed
 
@@ -101,7 +101,7 @@ class _Recovery:
         live: dict[str, Live] = {}
         unproven: dict[str, str] = {}
         for address, output in self._desired.outputs.items():
-            if address not in self._observed.pending and (past := self._working.get(output.object)) is not None:
+            if address not in self._observed.pending and (past := self._at_work(output)) is not None:
                 live[address] = self._live(output, past)
             if address in self._observed.records:
                 continue
@@ -111,12 +111,15 @@ class _Recovery:
                 unproven[address] = output.object
         return Recovered(proven, live, unproven, self._strangers(proven), self._twins)
 
+    def _at_work(self, output: Output) -> PastJob | None:
+        return next((self._working[key] for key in _keys(output) if key in self._working), None)
+
     def _proven(self, output: Output) -> Proven | None:
         """Return the record of what the newest job made under the key of an output, when it is there untouched.
 
         A copy of what another job of this content made is as good.
         """
-        past = self._ended.job_at(output.object, lambda _: True)
+        past = self._ended.job_at(_keys(output), lambda _: True)
         if past is not None:
             there = self._observed.objects[past.key]
             return self._recorded(output, past, past.key, there)
@@ -183,7 +186,7 @@ class _Recovery:
         if current:
             request, inputs = request_keys(output), self._inputs(output.sources)
             return fingerprint(request, inputs), request, inputs
-        request = asked_for(past, self._name)
+        request = _asked_for(past, self._name)
         inputs = self._inputs(sources_of(request))
         return past.fingerprint, request, inputs if fingerprint(request, inputs) == past.fingerprint else {}
 
@@ -195,22 +198,24 @@ class _Recovery:
         known = {output.object for output in self._desired.outputs.values()}
         known |= {record.object for record in self._observed.records.values()}
         known |= {found.record.object for found in proven.values()}
-        patterns = {key for key in known if _WILDCARD in key}  # what an earlier job made of one is ours, and superseded
         objects = self._observed.objects
-        made = (past for past in self._observed.history if past.state == SUCCESS and past.declared not in patterns)
-        return tuple(
-            sorted({past.key for past in made if past.key not in known and is_what_was_made(past, objects.get(past.key))})
-        )
+        made = (past for past in self._observed.history if past.state == SUCCESS and past.key not in known)
+        return tuple(sorted({past.key for past in made if _is_what_was_made(past, objects.get(past.key))}))
 
 
-def is_what_was_made(past: PastJob, there: StoredObject | None) -> bool:
+def _keys(output: Output) -> tuple[str, ...]:
+    """Return the key of an output, as it is and as it is asked for: ``${ext}`` and ``${jobid}`` are filled in later."""
+    return tuple(dict.fromkeys((output.object, output.request.operation[0].output.object)))
+
+
+def _is_what_was_made(past: PastJob, there: StoredObject | None) -> bool:
     """Tell whether an object is the one that a job reported; of one that was stored in parts only the size tells."""
     if there is None:
         return False
     return there.size == past.size if "-" in there.etag else there.etag == past.md5
 
 
-def asked_for(past: PastJob, name: Name) -> dict[str, Any]:
+def _asked_for(past: PastJob, name: Name) -> dict[str, Any]:
     """Return the request of a past job as a lockfile keeps it: with keys for URLs, without bucket and token."""
     assert past.operation is not None, "the history holds only jobs that tell what they were asked for"
     operation = renamed(past.operation, name)
@@ -238,7 +243,8 @@ def adopt(output: Output, observed: ObservedState, *, now: str) -> Record | str:
     record = observed.records.get(output.address)
     key = output.object
     if _WILDCARD in key:
-        if record is None or record.request["operation"][0]["output"]["object"] != key:
+        asked = output.request.operation[0].output.object
+        if record is None or record.request["operation"][0]["output"]["object"] != asked:
             return f"which object is meant is not known: its key, {key}, is made of the id of its job"
         key = record.object
     if (reason := _is_begun(output.address, observed)) is not None:

@@ -140,11 +140,15 @@ class LocalStore:
         with disk.plainly(self._path):
             there = disk.content(self._path)
             new = b"" if empty and there is None else text.encode()
+            # What is not whole is no last version: until all is whole again, the one of before stays.
+            sound = there is None or self._is_whole(there.decode(errors="replace"))
             if new and new != there:
-                disk.keep(self._path, base)
+                if sound:
+                    disk.keep(self._path, base)
                 disk.replace(self._path, new)
             self.close()
-            disk.keep(self._log, before)
+            if sound and (not self._log.exists() or _entries(disk.content(self._log) or b"", self.journal)[0]):
+                disk.keep(self._log, before)
             # Always, also when nothing is pending: the rename puts the journal's name on the disk before an intent.
             disk.replace(self._log, f"{_head(new)}{lines}".encode())
             self._stream = self._log.open("ab", buffering=0)

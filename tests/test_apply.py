@@ -167,7 +167,8 @@ def tokens(world: World) -> list[str]:
 
 def test_beyond_the_bound_the_same_token_goes_out_again_and_the_pair_is_told(world: World) -> None:
     world.lose_answer_of = {0}
-    world.visible_after = timedelta(seconds=15)
+    world.visible_after = timedelta(seconds=10.5)
+    world.a_job_takes = timedelta(seconds=9)
     one = DesiredState({"a": DESIRED.outputs["a"]})
     report = run_once(world, one, pace=Pace(poll=1.0, visibility=10))
     first, second = world.jobs
@@ -663,3 +664,115 @@ def test_a_callback_of_the_manifests_own_stays(world: World) -> None:
     run_once(world, DesiredState({"a": own}), bell=Bell("http://192.0.2.7:9000/secret"))
     (job,) = world.jobs.values()
     assert job["request"].call_back == "no"
+
+
+# What fails, what passes, what is copied.
+
+
+def test_a_job_that_failed_for_a_passing_reason_is_made_once_more(world: World) -> None:
+    world.passing = {"in/a.mp4": 2}
+    report = run_once(world, DesiredState({"a": output("a")}))
+    assert report.counts == {"create": 1}
+    assert [job["state"] for job in world.jobs.values()] == ["Failed", "Failed", "Success"]
+    assert [note for note in report.notes if "made once more" in note] == [
+        "a: InternalError: try again; made once more in 1 s",
+        "a: InternalError: try again; made once more in 2 s",
+    ]
+
+
+def test_what_fails_is_tried_by_three_applies_and_then_left_to_a_person(world: World) -> None:
+    one = DesiredState({"a": output("a")})
+    world.broken = {"in/a.mp4"}
+    for attempts in (1, 2, 3):
+        with pytest.raises(ApplyError):
+            run_once(world, one)
+        assert recorded(world).failures["a"].attempts == attempts
+    assert [text.partition(" ")[2] for text in recorded(world).failures["a"].earlier] == [
+        "InvalidSource: moov atom not found"
+    ] * 2
+    with pytest.raises(ApplyError):
+        run_once(world, one)
+    assert len(world.jobs) == 3
+    world.broken = set()
+    assert run_once(world, one, replace_addresses=["a"]).counts == {"create": 1}
+    assert recorded(world).failures == {}
+
+
+def test_a_change_of_what_failed_starts_anew(world: World) -> None:
+    world.broken = {"in/a.mp4"}
+    for fps in (24, 25, 30, 50):
+        with pytest.raises(ApplyError):
+            run_once(world, DesiredState({"a": output("a", video={"fps": fps})}))
+        assert recorded(world).failures["a"].attempts == 1
+    assert len(world.jobs) == 4
+
+
+def test_the_same_content_at_another_key_is_copied(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    both = DesiredState({"a": output("a"), "b": output("b", "in/a.mp4")})
+    assert run_once(world, both).counts == {"reuse": 1}
+    assert (len(world.jobs), world.copies) == (1, 1)
+    assert recorded(world).records["b"].job == recorded(world).records["a"].job
+    assert settled(world, both)
+
+
+def test_a_changed_key_costs_a_copy_and_going_back_costs_nothing(world: World) -> None:
+    there, elsewhere = (DesiredState({"a": output("a", key=key)}) for key in ("out/a.mp4", "out/b.mp4"))
+    run_once(world, there)
+    assert run_once(world, elsewhere).counts == {"reuse": 1}
+    assert settled(world, elsewhere)
+    assert run_once(world, there).counts == {"adopt": 1, "forget": 1}
+    assert settled(world, there)
+    assert (len(world.jobs), world.copies) == (1, 1)
+    assert run_once(world, there, prune=True).counts == {"delete": 1}
+    assert "out/b.mp4" not in world.objects
+
+
+def test_a_copy_whose_source_changes_in_between_fails_and_is_made_by_the_next_run(world: World) -> None:
+    run_once(world, DesiredState({"a": output("a")}))
+    both = DesiredState({"a": output("a"), "b": output("b", "in/a.mp4")})
+
+    def overwrite(what: str) -> None:
+        if what == "copy_object: before":
+            world.objects["out/a.mp4"] = StoredObject("other", 7)
+
+    world.on_effect = overwrite
+    with pytest.raises(ApplyError):
+        run_once(world, both)
+    assert recorded(world).failures["b"].message == "out/a.mp4 has changed since the plan was made; plan again"
+    world.on_effect = lambda _: None
+    run_once(world, both)
+    assert settled(world, both)
+    assert recorded(world).records["b"].etag == world.objects["out/b.mp4"].etag
+
+
+def test_an_upstream_that_comes_out_the_same_spares_what_is_made_of_it(world: World) -> None:
+    run_once(world, DESIRED)
+    before = len(world.jobs)
+    report = run_once(world, DESIRED, replace_addresses=["a"])
+    assert report.counts == {"replace": 1, "none": 2}
+    assert len(world.jobs) == before + 1
+    assert settled(world, DESIRED)
+
+
+def test_a_source_that_changes_while_its_job_runs_is_made_anew_by_the_next_run(world: World) -> None:
+    one = DesiredState({"a": output("a")})
+
+    def swap(what: str) -> None:
+        if what == "submit: accepted":
+            world.objects["in/a.mp4"] = StoredObject("newer", 1)
+
+    world.on_effect = swap
+    run_once(world, one)
+    world.on_effect = lambda _: None
+    assert run_once(world, one).counts == {"replace": 1}
+    assert settled(world, one)
+
+
+def test_a_lost_lockfile_costs_nothing_to_get_back(world: World) -> None:
+    run_once(world, DESIRED)
+    before = len(world.jobs)
+    (world.folder / "reconciler.lock").unlink()
+    assert run_once(world, DESIRED).counts == {"adopt": 5}
+    assert len(world.jobs) == before
+    assert settled(world, DESIRED)

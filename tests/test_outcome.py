@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.messages import Job
-from reconciler.outcome import key_made, record_of, reported_md5
+from reconciler.outcome import key_made, mismatch, record_of, reported_md5
 from reconciler.state import StoredObject, Submission
 from tests.factory import operation
 
@@ -73,3 +73,56 @@ def test_the_duration_is_the_one_of_the_result() -> None:
     info = {"format": {"duration": "2.5"}}
     told = Job.model_validate({"job_id": "j1", "state": "Success", "operation": {**operation(), "media_info": info}})
     assert record_of(SUBMISSION, told, "k", StoredObject("etag", 7), protect=False).duration == 2.5
+
+
+DECLARED: dict[str, Any] = {"operation": [operation(fps=25)]}
+THERE = StoredObject("d", 7)
+
+
+def finished(md5: str | None = "d", size: int | None = 7, **told: Any) -> Job:
+    """Return a job that has made out/a.mp4, and what it tells of it."""
+    digest = {"md5_info": [{"md5": md5}]} if md5 else {}
+    stream = {"video": [{"width": told.pop("width", 640), "height": told.pop("height", 360)}]}
+    info = {"format": {"size": size, "duration": told.pop("duration", 5.0)}, "stream": stream}
+    return Job.model_validate(
+        {
+            "job_id": "j1",
+            "state": "Success",
+            "operation": {
+                **operation(),
+                "media_info": info,
+                "media_result": {"output_file": {"object_name": ["out/a.mp4"], **digest}},
+            },
+        }
+    )
+
+
+def cut(duration: float) -> dict[str, Any]:
+    entry = operation()
+    entry["transcode"]["time_interval"] = {"duration": duration}
+    return {"operation": [entry]}
+
+
+@pytest.mark.parametrize(
+    ("ended", "stored", "declared", "problem"),
+    [
+        (finished(), THERE, DECLARED, None),
+        (finished(), None, DECLARED, "the job reports Success, but out/a.mp4 is not there"),
+        (finished(), StoredObject("e", 7), DECLARED, "out/a.mp4: its ETag is e, the job said d"),
+        (finished(), StoredObject("e-2", 7), DECLARED, None),  # stored in parts, so the ETag is no digest
+        (finished(), StoredObject("d", 6), DECLARED, "out/a.mp4: it has 6 bytes, the job said 7"),
+        (finished(md5=None, size=None), StoredObject("e", 6), DECLARED, None),
+        (finished(width=320), THERE, DECLARED, "out/a.mp4: its width is 320, declared is 640"),
+        (finished(height=362), THERE, DECLARED, "out/a.mp4: its height is 362, declared is 360"),
+        (finished(width=360, height=640), THERE, {"operation": [operation(rotate=90)]}, None),
+        (finished(duration=5.4), THERE, cut(5), None),
+        (finished(duration=5.6), THERE, cut(5), "out/a.mp4: it lasts 5.6 s, declared is 5 s"),
+        (finished(duration=3.0), THERE, cut(5), None),  # the sources may be shorter
+        (Job(job_id="j1", state="Success"), THERE, DECLARED, None),
+    ],
+)
+def test_done_means_that_it_is_what_was_declared(
+    ended: Job, stored: StoredObject | None, declared: dict[str, Any], problem: str | None
+) -> None:
+    found = mismatch(ended, "out/a.mp4", stored, declared)
+    assert (found[1] if found else None) == problem

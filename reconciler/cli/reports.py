@@ -22,7 +22,7 @@ from reconciler.state import Record
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_DONE = {"create": "created", "replace": "replaced", "wait": "finished", "adopt": "adopted"}
+_DONE = {"create": "created", "replace": "replaced", "wait": "finished", "adopt": "adopted", "reuse": "copied"}
 _TEMPLATE = {"create": "created", "update": "updated", "adopt": "adopted", "delete": "deleted", "forget": "forgotten"}
 _GONE = {"delete": "deleted", "forget": "forgotten"}
 
@@ -72,6 +72,11 @@ class LineReport(QuietReport):
         if address in self._since:
             facts.append(f"in {seconds_text(time.monotonic() - self._since[address])}")
         self._say(f"{verb} {address} → {record.object} ({', '.join(facts)})")
+
+    @override
+    def unchanged(self, address: str, record: Record) -> None:
+        super().unchanged(address, record)
+        self._say(f"unchanged {address}: what it is made of came out the same")
 
     @override
     def gone(self, address: str, kind: str) -> None:
@@ -178,6 +183,11 @@ class JsonReport(Report):
         self._tell("finished", address=address, action=kind, **fields)
 
     @override
+    def unchanged(self, address: str, record: Record) -> None:
+        super().unchanged(address, record)
+        self._tell("unchanged", address=address, object=record.object)
+
+    @override
     def gone(self, address: str, kind: str) -> None:
         super().gone(address, kind)
         self._tell("gone", address=address, action=kind)
@@ -234,7 +244,8 @@ def outcome_line(report: Report) -> str:
     counts = report.counts
     created = counts["create"] + counts["wait"]
     parts = [f"{created} created", f"{counts['replace']} replaced", f"{counts['delete']} deleted"]
-    for kind, verb in (("adopt", "adopted"), ("forget", "forgotten")):
+    others = (("reuse", "copied"), ("adopt", "adopted"), ("forget", "forgotten"), ("none", "unchanged"))
+    for kind, verb in others:
         if counts[kind]:
             parts.append(f"{counts[kind]} {verb}")
     if report.left:

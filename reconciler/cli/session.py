@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -351,29 +350,20 @@ async def make_plan(
     selection: Selection,
     prune: bool,
 ) -> tuple[Plan, ObservedState]:
-    """Observe the world and plan against it; return also what was seen.
-
-    The service's history is asked for only when it may spare a render, or prove whose an object is.
-    """
-    from reconciler.observe import history, observe
-    from reconciler.plan import plan
+    """Observe the world and plan against it; return also what was seen."""
+    from reconciler.planning import make_plan as look_and_plan
 
     addresses = sorted(desired.outputs.keys() | lockfile.records.keys())
-    rules: dict[str, Any] = {
-        "prune": prune or project.policy.prune,
-        "replace_addresses": selection.replaced(addresses),
-        "only": selection.chosen(addresses),
-        "excluded": selection.excluded(addresses),
-        "max_attempts": project.policy.max_attempts,
-    }
-    observed = await observe(client, lockfile, desired)
-    made = plan(desired, observed, **rules)
-    unknown = {action.object for action in made.actions if action.kind == "conflict" and action.declared}
-    if unknown or any(action.kind == "create" for action in made.actions):
-        observed = replace(observed, history=await history(client, unknown))
-        if observed.history:
-            made = plan(desired, observed, **rules)
-    return made, observed
+    return await look_and_plan(
+        client,
+        lockfile,
+        desired,
+        prune=prune or project.policy.prune,
+        replace_addresses=selection.replaced(addresses),
+        only=selection.chosen(addresses),
+        excluded=selection.excluded(addresses),
+        max_attempts=project.policy.max_attempts,
+    )
 
 
 def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> list[Diagnostic]:

@@ -17,7 +17,7 @@ from reconciler.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from reconciler.changes import Change
-    from reconciler.plan import Action, Kind, Plan
+    from reconciler.plan import Action, Kind, Origin, Plan
     from reconciler.plan_templates import TemplateAction, TemplateKind
 
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
@@ -148,7 +148,7 @@ def plan_text(plan: Plan, *, everything: bool = False) -> str:
     lines = [line for template in templates for line in _template_lines(template, widths)]
     lines += [line for action in shown for line in _action_lines(action, widths)]
     lines += [f"  {click.style('→', fg='cyan')} {old} is now {new}" for old, new in sorted(plan.moves.items())]
-    return "\n".join([*lines, *([""] if lines else []), summary_line(plan)])
+    return "\n".join([*lines, *([""] if lines else []), summary_line(plan), *_upgrades_line(plan)])
 
 
 def _width(texts: Iterable[str]) -> int:
@@ -163,8 +163,13 @@ def _action_lines(action: Action, widths: tuple[int, int]) -> list[str]:
     line = f"  {head} {action.address:<{widths[0]}}  {action.object:<{widths[1]}}"
     if not action.changes:
         return [f"{line}  {click.style(action.reason, dim=True)}"]
-    shown = [action.reason] if len(action.changes) == 1 else _change_lines(action.changes)
+    # The reason names a single change, and where a copy comes from.
+    shown = [action.reason] if len(action.changes) == 1 else [*_change_lines(action.changes), *_origin_line(action)]
     return [line.rstrip(), *(f"{'':<13}{text}" for text in shown)]
+
+
+def _origin_line(action: Action) -> list[str]:
+    return [f"copied from {action.origin}"] if action.kind == "reuse" else []
 
 
 def _template_lines(action: TemplateAction, widths: tuple[int, int]) -> list[str]:
@@ -226,6 +231,20 @@ def _templates_line(plan: Plan) -> list[str]:
     return [f"Templates: {', '.join(parts)}."] if parts else []
 
 
+def _upgrades_line(plan: Plan) -> list[str]:
+    """Return what is to be said of records that another version digested, when there are any."""
+    number = len(plan.upgrades)
+    if not number:
+        return []
+    were = (
+        "record was digested by an earlier version and is"
+        if number == 1
+        else ("records were digested by an earlier version and are")
+    )
+    them = "its fingerprint" if number == 1 else "their fingerprints"
+    return [f"{number} {were} unchanged; apply rewrites {them}."]
+
+
 def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
     """Return what ``plan --json`` prints."""
     shown = plan.actions if everything else plan.pending
@@ -235,6 +254,7 @@ def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
         "actions": [action_data(action) for action in shown],
         "templates": [template_data(action) for action in (plan.templates if everything else plan.pending_templates)],
         "moves": [{"from": old, "to": new} for old, new in sorted(plan.moves.items())],
+        "upgrades": sorted(plan.upgrades),
     }
 
 
@@ -246,8 +266,14 @@ def action_data(action: Action) -> dict[str, Any]:
         "reason": action.reason,
         "object": action.object,
         "job": action.job,
+        "from": _origin_data(action.origin),
         "changes": [change_data(change) for change in action.changes],
     }
+
+
+def _origin_data(origin: Origin | None) -> dict[str, str | None] | None:
+    """Return where an object comes from that is not rendered for its output."""
+    return {"object": origin.object, "address": origin.address, "job": origin.job} if origin else None
 
 
 def template_data(action: TemplateAction) -> dict[str, Any]:
@@ -279,7 +305,7 @@ def plan_markdown(plan: Plan) -> str:
         for action in plan.pending
     ]
     head = ["| Action | Output | Object | Why |", "| --- | --- | --- | --- |"] if rows else []
-    summary = [f"**{line}**" for line in summary_line(plan).splitlines()]
+    summary = [*(f"**{line}**" for line in summary_line(plan).splitlines()), *_upgrades_line(plan)]
     return "\n".join(["  \n".join(summary), "", *head, *rows]) + "\n"
 
 

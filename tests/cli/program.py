@@ -1,4 +1,4 @@
-"""The real program as a process, beside services that are real too: started, stopped, asked, counted."""
+"""The real program as a process, and what is seen of it from outside: started, killed, served, its jobs counted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
-import uvicorn
 
 from reconciler.client import Client
 from reconciler.endpoints import Endpoints
 from reconciler.service import Service
-from reconciler.service.protocol import BoundedProtocol
-from tests.service.harness import Studio
 from tests.service.media import Films
 
 BUCKET: Final = "clips-1250000000"
@@ -48,9 +45,6 @@ outputs:
 
 ONE_JOB_EACH: Final = {f"out/{name}.mp4": 1 for name in ("a", "b", "c", "d", "last")}
 NOTHING_TO_DO: Final = "No changes. 5 outputs are up to date.\n"
-
-Ask = Callable[[Mapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
-
 
 def make_project(root: Path, *, settings: str = SETTINGS, manifest: str = FIVE) -> Path:
     """Write a project, or one more clone of it."""
@@ -146,79 +140,3 @@ def serving(root: Path, *flags: str, env: Mapping[str, str] | None = None) -> It
             server.send_signal(signal.SIGINT)
             server.wait(20)
             drain.join()
-
-
-class HeldService:
-    """The service behind a socket of this process, whose renders end when they are let.
-
-    It takes every connection. From the moment on at which ``hold`` is set it makes the jobs that are asked for
-    (``making``) or does not, and answers nobody.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.address = ""
-        self.asked = 0
-        self.hold = False
-        self.making = True
-        self._studio = Studio(held=True)
-        self._loop = asyncio.new_event_loop()
-
-    @contextmanager
-    def running(self) -> Iterator[HeldService]:
-        """Serve while the block runs."""
-        started = threading.Event()
-        thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(started),))
-        thread.start()
-        started.wait()
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(self._server.force_exit_now)
-            thread.join()
-
-    def let(self) -> None:
-        """Let every render end, and answer again."""
-        self.hold = False
-        self._loop.call_soon_threadsafe(self._studio.let)
-
-    async def _serve(self, started: threading.Event) -> None:
-        async with Service(self.root, bucket=BUCKET, region=REGION, render=self._studio, concurrency=4) as service:
-
-            async def app(scope: Any, receive: Any, send: Any) -> None:
-                if scope["method"] == "POST":
-                    self.asked += 1
-                if not self.hold:
-                    await service.app(scope, receive, send)
-                    return
-                if self.making:
-                    await service.app(scope, receive, _nobody)
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-
-            config = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_level="error")
-            self._server = _Server(config)
-            self._server.ready = started
-            self._server.found = lambda address: setattr(self, "address", address)
-            await self._server.serve()
-
-
-class _Server(uvicorn.Server):
-    ready: threading.Event
-    found: Callable[[str], None]
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self.found(f"http://{host}:{port}")
-        self.ready.set()
-
-    def install_signal_handlers(self) -> None:
-        pass
-
-    def force_exit_now(self) -> None:
-        self.should_exit = self.force_exit = True
-
-
-async def _nobody(_message: Any) -> None:
-    """Answer to nobody."""

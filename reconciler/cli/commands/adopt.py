@@ -77,5 +77,7 @@ async def _record(project: Project, choice: _Choice) -> None:
     async with session.editing_lockfile(project, "adopt") as lockfile:
         for address in choice.records:
             if lockfile.records.get(address) != choice.before.get(address):
-                raise PlanError(f"{address} was recorded meanwhile; nothing was adopted", advice="look, and run it again")
+                raise PlanError(
+                    f"{address} was recorded meanwhile; nothing was adopted", advice="look, and run it again"
+                )
         await asyncio.gather(*(lockfile.done(address, record) for address, record in choice.records.items()))

@@ -65,7 +65,9 @@ async def _cancel(project: Project, patterns: tuple[str, ...]) -> tuple[list[str
             found = await find_jobs(client, chosen)
             await lockfile.begin()
             try:
-                lines = [await _settle(client, lockfile, begun, found.get(address)) for address, begun in chosen.items()]
+                lines = [
+                    await _settle(client, lockfile, begun, found.get(address)) for address, begun in chosen.items()
+                ]
                 await lockfile.checkpoint()
             finally:
                 lockfile.close()
@@ -81,13 +83,13 @@ def _chosen(pending: Mapping[str, Submission], patterns: tuple[str, ...]) -> dic
         try:
             names |= session.matching(sorted(pending), (pattern,), "cancel")
         except UsageError as error:
-            raise UsageError(f"{pattern} has no job to cancel: nothing of it is under way", advice=error.advice) from None
+            raise UsageError(
+                f"{pattern} has no job to cancel: nothing of it is under way", advice=error.advice
+            ) from None
     return {address: pending[address] for address in sorted(names)}
 
 
-async def _settle(
-    client: Client, lockfile: Lockfile, begun: Submission, live: LiveJob | None
-) -> tuple[bool, str]:
+async def _settle(client: Client, lockfile: Lockfile, begun: Submission, live: LiveJob | None) -> tuple[bool, str]:
     """Cancel the job of one submission; return whether it is cancelled, and what is to be said."""
     address = begun.address
     if live is None:
