@@ -297,8 +297,8 @@ class _Run:
         if wrong is not None:
             raise OutputFailedError(*wrong, job.job_id, counts=True)
         assert stored is not None
-        await self.submitter.look_for_twins(submission)
         await self._done(action, record_of(submission, job, key, stored, protect=action.protect))
+        await self.submitter.look_for_twins(submission)
         if job.engine and job.message:  # the cloud's says no more than that it is done
             self.report.note(f"{action.address}: {job.message}")
         return True

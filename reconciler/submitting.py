@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -40,6 +41,143 @@ LONGEST_REST: Final = 30.0
 
 class Clock(Protocol):
     """What of time and chance the applier needs; a test hands in its own."""
+
+    def now(self) -> datetime:
+        """Return the time, with its offset."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        ...
+
+    def nonce(self) -> str:
+        """Return sixteen hexadecimal digits that were never returned before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a run goes about its plan.
+
+    ``parallelism`` is the number of jobs in flight, ``poll`` the longest pause in seconds between two questions, and
+    ``visibility`` how many seconds an accepted job may take to appear in the service's list (docs/assumptions.md).
+    ``longest_call`` is how many seconds after an intent its call may still have been under way. ``retries`` counts how
+    often a job is made once more when it failed for a passing reason, or when nothing was found of it.
+    ``queues`` are what each of the service's queues is given at most.
+    Without ``wait`` jobs are submitted and left to the next apply; ``fail_fast`` begins nothing after a failure.
+    """
+
+    parallelism: int = 4
+    poll: float = 5.0
+    visibility: float = 120.0
+    longest_call: float = 60.0
+    retries: int = 2
+    queues: Mapping[str, QueueLimits] = field(default_factory=dict)
+    wait: bool = True
+    fail_fast: bool = False
+
+
+class OutputFailedError(Exception):
+    """One output could not be made; the others go on. When it ``counts``, it was the output's own fault."""
+
+    def __init__(self, code: str, message: str, job: str | None = None, *, counts: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.job = job
+        self.counts = counts
+
+
+class StoppedError(Exception):
+    """The run was asked to stop while this output was at a point from which the next apply goes on."""
+
+
+@dataclass
+class Submitter:
+    """Submits the jobs of a run, each exactly once."""
+
+    client: Client
+    lockfile: Lockfile
+    report: Report
+    wire: Wire
+    clock: Clock
+    pace: Pace
+    stop: asyncio.Event
+    bell: Bell = field(default_factory=Bell)
+    spacing: Spacing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spacing = Spacing({queue: limits.requests_per_second for queue, limits in self.pace.queues.items()})
+
+    async def settle_earlier(self, action: Action) -> tuple[Submission, str | None] | None:
+        """Find out what became of a submission of an earlier run that the plan did not find; None when there is none.
+
+        Also when its job is recorded: unknown is not absent.
+        """
+        doubtful = self.lockfile.pending.get(action.address)
+        if doubtful is None:
+            return None
+        since = datetime.fromisoformat(doubtful.time) + timedelta(seconds=self.pace.longest_call)
+        return doubtful, await self._settle(doubtful, since=since)
+
+    def draft(self, action: Action) -> Submission:
+        """Return what is about to be submitted, made of what its sources hold by now."""
+        inputs = {**action.inputs, **{key: self.lockfile.records[name].etag for name, key in action.upstream.items()}}
+        mark = fingerprint(action.request, inputs)
+        return Submission(
+            address=action.address,
+            token=f"{USER_DATA_MARK}{mark}:{self.clock.nonce()}",
+            fingerprint=mark,
+            object=action.object,
+            request=action.request,
+            inputs=inputs,
+            time=self.now(),
+        )
+
+    async def submit(self, action: Action, draft: Submission) -> Submission:
+        """Submit the job of an action, and return the submission with its job id."""
+        sent = draft.sends if draft.token == getattr(self.lockfile.pending.get(draft.address), "token", "") else 0
+        unfound = 0
+        for attempt in range(SUBMISSIONS):
+            # Its turn may be minutes away; the intent says when the call was begun, so it is written after that.
+            await self._turn(attempt, draft.request)
+            draft = replace(draft, time=self.now(), sends=sent + attempt + 1)
+            await self.lockfile.intend(draft)
+            job, slowed = await self._send(draft, action.templates)
+            if job is not None:
+                self.bell.expect(job, draft.request)
+                return await self.accepted(draft, job)
+            unfound += not slowed
+            if unfound > self.pace.retries:
+                message = "the service answered with an error each time, and made no job that could be found"
+                raise OutputFailedError("InternalError", message)
+        raise OutputFailedError("SlowDown", f"the service had no room for the job, {SUBMISSIONS} times in a row")
+
+    async def accepted(self, submission: Submission, job: str) -> Submission:
+        """Record the job of a submission."""
+        await self.lockfile.submitted(submission.address, job)
+        return replace(submission, job=job)
+
+    async def part(self, address: str, job: str, twins: tuple[str, ...]) -> None:
+        """Cancel the twins of a job, and tell of them: one submission is to be one job."""
+        for twin in twins:
+            try:
+                await self.client.cancel(twin)
+                fate = "was cancelled"
+            except ClientError as error:
+                fate = f"could not be cancelled ({error.message}) and will be paid for"
+            self.report.note(f"{address}: one submission became two jobs; {job} counts, {twin} {fate}")
+
+    async def look_for_twins(self, submission: Submission) -> None:
+        """Look for a second job of a submission that was sent more than once, when both have had time to appear."""
+        if submission.sends == 1:
+            return
+        appears = datetime.fromisoformat(submission.time) + timedelta(seconds=self.pace.visibility)
+        with suppress(StoppedError):
+            await self.rest(max((appears - self._now()).total_seconds(), 0.0))
+        found = await find_jobs(self.client, {submission.address: submission})
+        if (live := found.get(submission.address)) is not None:
+            await self.part(submission.address, live.job, live.twins)
 
     def now(self) -> datetime:
         """Return the time, with its offset."""

@@ -167,7 +167,7 @@ def tokens(world: World) -> list[str]:
 
 def test_beyond_the_bound_the_same_token_goes_out_again_and_the_pair_is_told(world: World) -> None:
     world.lose_answer_of = {0}
-    world.visible_after = timedelta(seconds=10.5)
+    world.visible_after = timedelta(seconds=15)
     world.a_job_takes = timedelta(seconds=9)
     one = DesiredState({"a": DESIRED.outputs["a"]})
     report = run_once(world, one, pace=Pace(poll=1.0, visibility=10))

@@ -79,6 +79,14 @@ class Terminal:
             (count,) = database.execute("SELECT count(*) FROM job").fetchone()
         return int(count)
 
+    def say(self, state: str) -> None:
+        """Let the service say that its jobs wait, or that they have started."""
+        started = "created_at" if state == "Running" else "NULL"
+        nothing = ", ".join(f"{name} = NULL" for name in ("ended_at", "media_info", "media_result", "engine", "notes"))
+        with closing(sqlite3.connect(self.folder / ".reconciler" / "service.sqlite")) as database:
+            database.execute(f"UPDATE job SET state = ?, started_at = {started}, progress = 0, {nothing}", (state,))
+            database.commit()
+
     def declare(self, *, width: int = 256, key: str = "out/single.mp4") -> None:
         """Write the manifest: how wide the pair is, and where the single one goes."""
         (self.folder / "manifests" / "a.yaml").write_text(MANIFEST.format(width=width, key=key))

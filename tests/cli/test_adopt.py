@@ -23,7 +23,11 @@ def test_an_object_that_nobody_recorded_is_adopted(terminal: Terminal) -> None:
     assert terminal("plan", "--target", "pair") == 0
     assert "! conflict pair" in terminal.out
     assert terminal("adopt", "pair", "--yes") == 0
-    assert terminal.out.splitlines() == ["ADDRESS  OBJECT        SIZE", "pair     out/pair.mp4  14 B", "Adopted 1 output."]
+    assert terminal.out.splitlines() == [
+        "ADDRESS  OBJECT        SIZE",
+        "pair     out/pair.mp4  14 B",
+        "Adopted 1 output.",
+    ]
     record = terminal.records()["pair"]
     assert (record["etag"], record["size"], "job" in record) == (etag, 14, False)
     assert terminal("plan", "--target", "pair", "--detailed-exitcode") == 0

@@ -15,15 +15,8 @@ from tests.cli.terminal import Terminal
 def waiting(terminal: Terminal) -> Terminal:
     """A project whose pair is submitted; its job waits, as nobody works."""
     assert terminal("apply", "--yes", "--no-wait") == 0
-    say(terminal, "Submitted")
+    terminal.say("Submitted")
     return terminal
-
-
-def say(terminal: Terminal, state: str) -> None:
-    """Let the service say that its jobs are in this state."""
-    with closing(sqlite3.connect(terminal.folder / ".reconciler" / "service.sqlite")) as database:
-        database.execute("UPDATE job SET state = ?", (state,))
-        database.commit()
 
 
 def submitted(terminal: Terminal) -> str:
@@ -54,7 +47,7 @@ def test_a_job_in_doubt_is_looked_for_first(waiting: Terminal) -> None:
 
 
 def test_a_job_that_has_started_is_told(waiting: Terminal) -> None:
-    say(waiting, "Running")
+    waiting.say("Running")
     assert waiting("cancel", "--all") == 1
     assert waiting.err == f"pair: job {submitted(waiting)} has started and can no longer be cancelled\n"
     assert waiting.out == "Cancelled 0 jobs; 1 could not be cancelled.\n"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.terminal import Person, Terminal
 
+
 def test_a_deleted_lockfile_comes_back_as_it_was(applied: Terminal) -> None:
     before = applied.lockfile.read_bytes()
     applied.lockfile.unlink()
@@ -97,12 +98,14 @@ def test_a_source_that_changed_since_is_planned(applied: Terminal) -> None:
     assert [one["action"] for one in json.loads(applied.out)["actions"]] == ["replace", "replace"]
 
 
-def test_a_job_that_waits_is_taken_up(terminal: Terminal) -> None:
+@pytest.mark.parametrize("state", ["Submitted", "Running"])
+def test_a_job_that_has_not_ended_is_taken_up(terminal: Terminal, state: str) -> None:
     assert terminal("apply", "--yes", "--no-wait", "--target", "pair") == 0
+    terminal.say(state)
     (terminal.folder / ".reconciler" / "journal").unlink()
     count = terminal.jobs()
     assert terminal("recover", "--yes") == 0
-    assert "is Submitted" in terminal.out or "is Running" in terminal.out
+    assert f"out/pair.mp4  is {state}\n" in terminal.out
     assert terminal.out.endswith("Recovered 0 outputs and 1 running job.\n")
     assert terminal("apply", "--yes", "--target", "pair") == 0
     assert "finished  pair → out/pair.mp4" in terminal.err

@@ -23,6 +23,8 @@ def play(report: Report) -> None:
     report.progress("a", "Running", 40)
     report.progress("a", "Running", 40)
     report.finished("a", "create", MADE)
+    report.finished("e", "reuse", replace(MADE, object="out/e.mp4"))
+    report.unchanged("f", MADE)
     report.begun("b", "j2")
     report.failed("b", "InvalidSource: not a video")
     report.begun("c", "j3")
@@ -40,6 +42,8 @@ def test_for_logs_each_finished_output_is_one_line(capsys: pytest.CaptureFixture
     assert said.out == ""
     assert said.err.splitlines() == [
         "created   a → out/a.mp4 (1.5 s of video, 2.0 KiB, in 0.0 s)",
+        "copied    e → out/e.mp4 (1.5 s of video, 2.0 KiB)",
+        "unchanged f: what it is made of came out the same",
         "failed    b: InvalidSource: not a video",
         "left      c: the next apply picks up its job j3",
         "deleted   d",
@@ -47,7 +51,7 @@ def test_for_logs_each_finished_output_is_one_line(capsys: pytest.CaptureFixture
         "looking for a job",
     ]
     assert reports.outcome_line(report) == (
-        "Apply: 1 created, 0 replaced, 1 deleted, 1 left running, 1 failed.\nTemplates: 1 updated."
+        "Apply: 1 created, 0 replaced, 1 deleted, 1 copied, 1 unchanged, 1 left running, 1 failed.\nTemplates: 1 updated."
     )
 
 
@@ -60,14 +64,17 @@ def test_for_programs_each_event_is_one_line_and_the_first_names_the_format(caps
     play(reports.JsonReport())
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0] == {"type": "version", "format": "reconciler.apply/1"}
-    kinds = "version begun progress progress finished begun failed begun left gone template note summary"
+    kinds = (
+        "version begun progress progress finished finished unchanged begun failed begun left gone template note summary"
+    )
     assert [event["type"] for event in events] == kinds.split()
     finished = events[4]
     assert (finished["address"], finished["action"], finished["object"]) == ("a", "create", "out/a.mp4")
     assert "request" not in finished
+    assert events[6] == {"type": "unchanged", "address": "f", "object": "out/a.mp4"}
     assert events[-1] == {
         "type": "summary",
-        "done": {"create": 1, "delete": 1},
+        "done": {"create": 1, "reuse": 1, "none": 1, "delete": 1},
         "failed": 1,
         "left": 1,
         "templates": {"update": 1},

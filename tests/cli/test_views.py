@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 import pytest
 
 from reconciler.changes import Change
 from reconciler.cli import views
 from reconciler.diagnostics import Diagnostic, Position
-from reconciler.plan import Action, Kind, Plan
+from reconciler.plan import Action, Kind, Origin, Plan
 from reconciler.plan_templates import TemplateAction, TemplateKind
 
 
@@ -82,6 +84,65 @@ def test_many_changed_fields_are_listed_and_then_counted() -> None:
     assert "f7: 7 → absent" in text
     assert "f8" not in text
     assert "and 3 more fields" in text
+
+
+COPY = Origin("out/b.mp4", "e", address="b")
+
+
+def test_a_copy_says_where_it_comes_from() -> None:
+    change = Change("output.object", "out/z.mp4", "out/a.mp4")
+    reason = f"output.object: out/z.mp4 → out/a.mp4; {COPY} has the same content"
+    one = Action("a", "reuse", reason, "out/a.mp4", changes=(change,), origin=COPY)
+    several = replace(one, changes=(change, Change("transcode.video.fps", 25, 30)))
+    assert plain(views.plan_text(Plan((one, several)))).splitlines() == [
+        "  = reuse    a  out/a.mp4",
+        "             output.object: out/z.mp4 → out/a.mp4; out/b.mp4 (b) has the same content",
+        "  = reuse    a  out/a.mp4",
+        "             output.object: out/z.mp4 → out/a.mp4",
+        "             transcode.video.fps: 25 → 30",
+        "             copied from out/b.mp4 (b)",
+        "",
+        "Plan: 0 to create, 0 to replace, 0 to delete, 2 to reuse.",
+    ]
+    assert f"| reuse | `a` | `out/a.mp4` | {reason} |" in views.plan_markdown(Plan((one,)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "data"),
+    [
+        ("reuse", COPY, {"object": "out/b.mp4", "address": "b", "job": None}),
+        ("adopt", Origin("out/a.mp4", "e", job="j1"), {"object": "out/a.mp4", "address": None, "job": "j1"}),
+        ("adopt", None, None),
+    ],
+)
+def test_the_document_says_where_an_object_comes_from(kind: Kind, origin: Origin | None, data: object) -> None:
+    assert views.action_data(action(kind, origin=origin))["from"] == data
+
+
+@pytest.mark.parametrize(
+    ("upgrades", "line"),
+    [
+        ({"a": "2:0"}, "1 record was digested by an earlier version and is unchanged; apply rewrites its fingerprint."),
+        (
+            {"b": "2:0", "a": "2:0"},
+            "2 records were digested by an earlier version and are unchanged; apply rewrites their fingerprints.",
+        ),
+    ],
+)
+def test_records_of_an_earlier_version_are_counted(upgrades: dict[str, str], line: str) -> None:
+    plan = Plan((action("none"),), upgrades=upgrades)
+    assert views.plan_text(plan) == f"No changes. 1 output is up to date.\n{line}"
+    assert views.plan_markdown(plan) == f"**No changes. 1 output is up to date.**  \n{line}\n\n"
+    assert views.plan_data(plan)["upgrades"] == sorted(upgrades)
+    assert views.plan_data(Plan(()))["upgrades"] == []
+
+
+def test_what_is_left_at_a_former_key_is_shown_under_it() -> None:
+    reason = "left behind when a got another key"
+    former = Action("a@out/old.mp4", "delete", reason, "out/old.mp4", declared=False)
+    assert plain(views.plan_text(Plan((former,)))).splitlines()[0] == (
+        f"  - delete   a@out/old.mp4  out/old.mp4  {reason}"
+    )
 
 
 def test_an_input_still_to_be_made_has_no_etag_yet() -> None:
