@@ -7,7 +7,7 @@ from typing import Final
 
 from reconciler.action import Origin
 from reconciler.api.messages import SUCCESS, TERMINAL
-from reconciler.state import FINGERPRINT_VERSION, ObservedState, PastJob, Record, StoredObject, fingerprint
+from reconciler.state import FINGERPRINT_VERSION, Glanced, ObservedState, PastJob, StoredObject, fingerprint
 
 LARGEST_COPY: Final = 5 * 1024**3
 """Bytes that one request copies; reference/cos-objects.md §7."""
@@ -27,9 +27,9 @@ class Contents:
     def same(self, is_marked: Callable[[str], bool], mark: str, *, but: str) -> Origin | None:
         """Return an object with this fingerprint that can be copied; not that under the key ``but`` itself."""
         if self._records is None:
-            self._records = {
-                found: origin for found, origin in map(self._origin, *_parted(self._observed.records)) if found
-            }
+            # The last address first, so that of equal ones the first is found.
+            origins = (self._origin(*item) for item in sorted(self._observed.glances.items(), reverse=True))
+            self._records = {mark: origin for mark, origin in origins if mark}
         found = self._records.get(mark)
         if found is not None and found.object != but:
             return found
@@ -77,20 +77,15 @@ class Contents:
             return newest and there.size == past.size
         return there.etag == past.md5
 
-    def _origin(self, address: str, record: Record) -> tuple[str | None, Origin]:
+    def _origin(self, address: str, record: Glanced) -> tuple[str | None, Origin]:
         there = self._observed.objects.get(record.object)
         origin = Origin(record.object, record.etag, address=address)
         if there is None or there.etag != record.etag or not _can_be_copied(record.object, there, record.files):
             return None, origin
         if record.fingerprint.startswith(f"{FINGERPRINT_VERSION}:"):
             return record.fingerprint, origin
-        return fingerprint(record.request, record.inputs), origin
-
-
-def _parted(records: Mapping[str, Record]) -> tuple[list[str], list[Record]]:
-    """Return addresses and records, the last address first, so that the first one of equals is what is found."""
-    addresses = sorted(records, reverse=True)
-    return addresses, [records[address] for address in addresses]
+        whole = self._observed.records[address]
+        return fingerprint(whole.request, whole.inputs), origin
 
 
 def _can_be_copied(key: str, there: StoredObject | None, files: object) -> bool:

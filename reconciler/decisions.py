@@ -78,6 +78,7 @@ class Decisions:
         self._desired = desired
         self._observed = observed
         self._rules = rules
+        self._glances = observed.glances
         self._contents = Contents(observed)
         self._owners = {output.object: address for address, output in desired.outputs.items()}
         self._readers: dict[str, str] | None = None
@@ -183,7 +184,7 @@ class Decisions:
     def _settled(self, output: Output) -> Action | None:
         """Decide quickly for what is up to date, which most outputs are."""
         address, observed = output.address, self._observed
-        record = observed.records.get(address)
+        record = self._glances.get(address)
         if (
             record is None
             or record.object != output.object

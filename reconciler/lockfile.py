@@ -33,15 +33,19 @@ the last failures. Where both are kept – on this disk, in the bucket – is th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from reconciler.errors import LockfileError
-from reconciler.lockformat import dump, fields, is_whole, line, parse
-from reconciler.state import Failure, Record, Submission, TemplateRecord
+from reconciler.lockformat import VERSION, document, fields, is_whole, line, record_lines
+from reconciler.records import Records, read
+from reconciler.state import Failure, Glanced, Record, Submission, TemplateRecord
 from reconciler.stores import LocalStore, Snapshot, Store
+
+_CHANGES: Final = frozenset({"done", "forget", "move", "record", "template", "forget_template"})
+"""The entries of a journal after which the lockfile is another one."""
 
 
 class Lockfile:
@@ -55,7 +59,7 @@ class Lockfile:
     def __init__(self, store: Store, snapshot: Snapshot) -> None:
         self.store = store
         self.note = snapshot.note
-        self.records: dict[str, Record] = {}
+        self._records = Records()
         self.templates: dict[str, TemplateRecord] = {}
         self.pending: dict[str, Submission] = {}
         self.failures: dict[str, Failure] = {}
@@ -63,10 +67,22 @@ class Lockfile:
         self._flushing: asyncio.Future[None] | None = None
         self._writing = asyncio.Lock()
         self._broken: LockfileError | None = None
-        if snapshot.text is not None:
-            self.records, self.templates = parse(snapshot.text, store.name)
+        self._changed = snapshot.rebuilt
+        if snapshot.source is not None:
+            self._records, self.templates, version = read(snapshot.source, store.name)
+            self._changed = snapshot.rebuilt or version != VERSION
         for entry in snapshot.entries:
             self._replay_foreign(entry)
+
+    @property
+    def records(self) -> MutableMapping[str, Record]:
+        """What was last made, by address; each record is read when somebody asks for it."""
+        return self._records
+
+    @property
+    def glances(self) -> Mapping[str, Glanced]:
+        """What planning compares of each record, by address."""
+        return self._records.glances
 
     @classmethod
     def load(cls, path: Path, journal: Path) -> Lockfile:
@@ -133,11 +149,10 @@ class Lockfile:
         while self._flushing is not None:
             await self._flushing
         async with self._writing:
-            await self.store.fold(
-                dump(self.records, self.templates),
-                "".join(line(entry) for entry in self._unfinished()),
-                empty=not (self.records or self.templates),
-            )
+            text = document(self._records.lines(), record_lines(self.templates)) if self._changed else None
+            pending = "".join(line(entry) for entry in self._unfinished())
+            await self.store.fold(text, pending, empty=not (self.records or self.templates))
+            self._changed = False
 
     def close(self) -> None:
         """Close the journal; what was appended stays."""
@@ -211,6 +226,7 @@ class Lockfile:
             ) from error
 
     def _replay(self, entry: Mapping[str, Any]) -> None:
+        self._changed = self._changed or entry["op"] in _CHANGES
         given = {key: value for key, value in entry.items() if key != "op"}
         address = given["address"]
         match entry["op"]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.errors import LockfileError
 from reconciler.state import Failure, Record, Submission, TemplateRecord
 
 VERSION: Final = 2
+HEAD: Final = f'{{"version": {VERSION}, "outputs": {{\n'
+"""The first line of a lockfile."""
+
 CONFLICT: Final = "<<<<<<<"
 """What Git writes where it could not merge."""
+
+
+class Damaged(Exception):  # noqa: N818 - a finding, which becomes a LockfileError once it is known of which file
+    """A text is not that of a lockfile."""
 
 
 def parse(text: str, name: str) -> tuple[dict[str, Record], dict[str, TemplateRecord]]:
@@ -20,29 +27,50 @@ def parse(text: str, name: str) -> tuple[dict[str, Record], dict[str, TemplateRe
     Raises LockfileError when the text is damaged or of a newer version than this program.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
         version, outputs = document["version"], document["outputs"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LockfileError(f"{name} is damaged: {error}", advice=_damage_advice(name, text)) from error
+        raise damage(name, text, error) from error
+    check_version(version, name)
+    try:
+        records = {address: record_in(entry) for address, entry in outputs.items()}
+        return records, templates_in(document.get("templates", {}))
+    except (TypeError, AttributeError) as error:
+        raise damage(name, text, error) from error
+
+
+def check_version(version: object, name: str) -> None:
+    """Raise LockfileError for a lockfile of a newer version than this program."""
     if not isinstance(version, int) or version > VERSION:
         raise LockfileError(
             f"{name} has version {version}, this reconciler reads up to {VERSION}",
             advice="upgrade reconciler; it was last written by a newer one",
         )
-    try:
-        records = {address: _record(entry) for address, entry in outputs.items()}
-        templates = document.get("templates", {})
-        return records, {address: _template_record(entry) for address, entry in templates.items()}
-    except (TypeError, AttributeError) as error:
-        raise LockfileError(f"{name} is damaged: {error}", advice=_damage_advice(name, text)) from error
 
 
-def is_whole(text: str) -> bool:
+def templates_in(entries: Mapping[str, Any]) -> dict[str, TemplateRecord]:
+    """Return the records of templates, or raise TypeError when one is none."""
+    return {address: _template_record(entry) for address, entry in entries.items()}
+
+
+def damage(name: str, text: str, reason: object) -> LockfileError:
+    """Return the error for a lockfile that is damaged, with what to do about it."""
+    return LockfileError(f"{name} is damaged: {reason}", advice=_damage_advice(name, text))
+
+
+def is_whole(content: bytes) -> bool:
     """Tell whether a lockfile reached the disk whole; one with a merge conflict did."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return CONFLICT in text
+    text = content.strip()
+    return (text[:1] == b"{" and text[-1:] == b"}" and b"\0" not in text) or CONFLICT.encode() in text
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that comes twice: whoever settles a merge may have kept both lines."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} comes twice")
+    return found
 
 
 def fields(value: Record | TemplateRecord | Submission | Failure) -> dict[str, Any]:
@@ -50,7 +78,7 @@ def fields(value: Record | TemplateRecord | Submission | Failure) -> dict[str, A
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _record(entry: Mapping[str, Any]) -> Record:
+def record_in(entry: Mapping[str, Any]) -> Record:
     """Return a record, or raise TypeError when one of its parts is not of its kind."""
     record = Record(**entry)
     for name, kind in (("object", str), ("fingerprint", str), ("etag", str), ("request", dict), ("inputs", dict)):
@@ -100,17 +128,30 @@ def _damage_advice(name: str, text: str) -> str:
 
 def dump(records: Mapping[str, Record], templates: Mapping[str, TemplateRecord]) -> str:
     """Return the text of a lockfile: sorted, one line a record, so that two people's work on different ones merges."""
-    kept = f', "templates": {{\n{_lines(templates)}}}' if templates else ""
-    return f'{{"version": {VERSION}, "outputs": {{\n{_lines(records)}}}{kept}}}\n'
+    return document(record_lines(records), record_lines(templates))
 
 
-def _lines(records: Mapping[str, Record] | Mapping[str, TemplateRecord]) -> str:
-    """Return one line for each record, in address order."""
-    lines = ",\n".join(
-        f"{json.dumps(address, ensure_ascii=False)}: {_compact(_present(fields(records[address])))}"
-        for address in sorted(records)
-    )
-    return f"{lines}\n" if lines else ""
+def document(outputs: Iterable[str], templates: Iterable[str]) -> str:
+    """Return the text of a lockfile with these lines, which have no commas."""
+    kept = _joined(templates)
+    tail = f', "templates": {{\n{kept}}}' if kept else ""
+    return f"{HEAD}{_joined(outputs)}}}{tail}}}\n"
+
+
+def record_lines(records: Mapping[str, Record] | Mapping[str, TemplateRecord]) -> Iterator[str]:
+    """Yield the line of each record, in address order."""
+    for address in sorted(records):
+        yield record_line(address, records[address])
+
+
+def record_line(address: str, record: Record | TemplateRecord) -> str:
+    """Return a record as its line in the lockfile, without a comma."""
+    return f"{json.dumps(address, ensure_ascii=False)}: {_compact(_present(fields(record)))}"
+
+
+def _joined(lines: Iterable[str]) -> str:
+    text = ",\n".join(lines)
+    return f"{text}\n" if text else ""
 
 
 def _present(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from itertools import chain
 from typing import Final, Generic, TypeVar
 
 from reconciler.errors import LockfileError
-from reconciler.lockformat import CONFLICT, VERSION, _lines, dump, parse
+from reconciler.lockformat import CONFLICT, HEAD, dump, parse, record_line
 from reconciler.state import Record, TemplateRecord
 
 R = TypeVar("R", Record, TemplateRecord)
@@ -84,7 +84,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes) -> Merged:
         return Merged(dump(outputs.settled, templates.settled))
     kept = templates.text()
     kept = f', "templates": {{\n{kept}}}' if kept else ""
-    return Merged(f'{{"version": {VERSION}, "outputs": {{\n{outputs.text()}}}{kept}}}\n', conflicts)
+    return Merged(f"{HEAD}{outputs.text()}}}{kept}}}\n", conflicts)
 
 
 def _parse(raw: bytes, side: str) -> tuple[dict[str, Record], dict[str, TemplateRecord]]:
@@ -195,7 +195,7 @@ class _Merge(Generic[R]):
     def _lines(side: Mapping[str, R], addresses: Sequence[str]) -> Iterator[tuple[str, tuple[str]]]:
         for address in addresses:
             if address in side:
-                yield address, (_lines({address: side[address]}).removesuffix("\n"),)
+                yield address, (record_line(address, side[address]),)
 
 
 def _ending_well(pieces: Sequence[_Piece]) -> list[_Piece]:

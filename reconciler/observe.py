@@ -41,7 +41,7 @@ _JOBS_LOOKED_THROUGH: Final = 2000
 async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> ObservedState:
     """Ask the service for everything that planning ``desired`` needs to know."""
     keys = {key for output in desired.outputs.values() for key in (output.object, *output.sources)}
-    keys |= {record.object for record in lockfile.records.values()}
+    keys |= {glance.object for glance in lockfile.glances.values()}
     for address, output in desired.outputs.items():
         if output.ignore_changes and address in lockfile.records:
             keys.update(lockfile.records[address].inputs)  # an ignored change may keep a source of before
@@ -63,6 +63,7 @@ async def observe_keys(
         templates=stored,
         template_records=lockfile.templates,
         failures=lockfile.failures,
+        glimpsed=lockfile.glances,
     )
 
 

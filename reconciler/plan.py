@@ -6,9 +6,10 @@ is about, which records get a new address, how much a plan may change.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
+from copy import copy
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from reconciler.action import EFFECTIVE, KINDS, MAKES, RENDERS, Action, Kind, Origin, Plan
 from reconciler.decisions import Decisions, Rules, rendered_after_all
@@ -104,7 +105,7 @@ def _moved(desired: DesiredState, observed: ObservedState) -> tuple[ObservedStat
 
     What is no longer declared, and a new output with the same key, are one output under a new name.
     """
-    known = {address: record.object for address, record in observed.records.items()}
+    known = {address: glance.object for address, glance in observed.glances.items()}
     known |= {address: begun.object for address, begun in observed.pending.items()}
     moves = {
         old: new
@@ -119,11 +120,20 @@ def _moved(desired: DesiredState, observed: ObservedState) -> tuple[ObservedStat
     if not moves:
         return observed, {}
 
-    def renamed(values: Mapping[str, T]) -> dict[str, T]:
-        return {moves.get(address, address): value for address, value in values.items()}
+    records = _renamed(observed.records, moves)
+    pending = {address: replace(begun, address=address) for address, begun in _renamed(observed.pending, moves).items()}
+    glimpsed = None if observed.glimpsed is None else _renamed(observed.glimpsed, moves)
+    jobs, failures = _renamed(observed.jobs, moves), _renamed(observed.failures, moves)
+    moved = replace(observed, records=records, pending=pending, jobs=jobs, failures=failures, glimpsed=glimpsed)
+    return moved, moves
 
-    pending = {address: replace(begun, address=address) for address, begun in renamed(observed.pending).items()}
-    return replace(observed, records=renamed(observed.records), pending=pending, jobs=renamed(observed.jobs)), moves
+
+def _renamed(values: Mapping[str, T], moves: Mapping[str, str]) -> Mapping[str, T]:
+    """Return the values under their new addresses; what is not moved is not read."""
+    found = copy(cast(MutableMapping[str, T], values))
+    going = {new: found.pop(old) for old, new in moves.items() if old in found}
+    found.update(going)
+    return found
 
 
 def _with_upstream(desired: DesiredState, only: Collection[str]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from reconciler.api.messages import SUCCESS, TERMINAL, JobRequest, Operation
+from reconciler.api.messages import CANCEL, SUCCESS, TERMINAL, JobRequest, Operation
 from reconciler.api.user_data import split_user_data
 from reconciler.contents import Contents
 from reconciler.state import (
@@ -21,7 +21,9 @@ from reconciler.state import (
     PastJob,
     Record,
     StoredObject,
+    StoredTemplate,
     Submission,
+    TemplateRecord,
     earlier_fingerprints,
     fingerprint,
     request_keys,
@@ -62,7 +64,8 @@ class Recovered:
 
     ``unproven`` are those whose object (the value) is there while no job can be shown to have made it. ``strangers``
     are keys of objects that jobs of ours made and that nothing here declares or records: they may be another
-    project's. ``twins`` are jobs, by token, that were made for one submission.
+    project's. ``twins`` are jobs, by token, that were made for one submission. ``templates`` are those on the service
+    that have the name of a declared one and that jobs of ours have named.
     """
 
     proven: Mapping[str, Proven] = field(default_factory=dict)
@@ -70,6 +73,7 @@ class Recovered:
     unproven: Mapping[str, str] = field(default_factory=dict)
     strangers: tuple[str, ...] = ()
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    templates: Mapping[str, TemplateRecord] = field(default_factory=dict)
 
 
 def recover(desired: DesiredState, observed: ObservedState, *, name: Name) -> Recovered:
@@ -109,7 +113,7 @@ class _Recovery:
                 proven[address] = found
             elif output.object in self._observed.objects:
                 unproven[address] = output.object
-        return Recovered(proven, live, unproven, self._strangers(proven), self._twins)
+        return Recovered(proven, live, unproven, self._strangers(proven), self._twins, self._templates())
 
     def _at_work(self, output: Output) -> PastJob | None:
         return next((self._working[key] for key in _keys(output) if key in self._working), None)
@@ -144,7 +148,7 @@ class _Recovery:
             created=past.created,
             finished=past.finished,
             engine=past.engine,
-            files=past.files if key == past.key else None,
+            files=_beside(past) if key == past.key else None,
             protect=output.protect,
         )
         return Proven(record, past, current)
@@ -186,13 +190,34 @@ class _Recovery:
         if current:
             request, inputs = request_keys(output), self._inputs(output.sources)
             return fingerprint(request, inputs), request, inputs
-        request = _asked_for(past, self._name)
-        inputs = self._inputs(sources_of(request))
-        return past.fingerprint, request, inputs if fingerprint(request, inputs) == past.fingerprint else {}
+        plainly = _asked_for(past, self._name)
+        held = _with_held(plainly, self._observed.templates)
+        for request in (held, plainly):
+            inputs = self._inputs(sources_of(request))
+            if fingerprint(request, inputs) == past.fingerprint:
+                return past.fingerprint, request, inputs
+        return past.fingerprint, held if output.templates else plainly, {}
 
     def _inputs(self, sources: tuple[str, ...]) -> dict[str, str]:
         objects = self._observed.objects
         return {key: objects[key].etag for key in sources if key in objects}
+
+    def _templates(self) -> dict[str, TemplateRecord]:
+        """Return the declared templates that jobs of ours were made with, as the service has them now.
+
+        Whether we made them cannot be told, so they count as adopted: prune leaves them there.
+        """
+        named: set[str] = set()
+        for past in self._observed.history:
+            if (operation := past.operation) is not None:
+                named.update(filter(None, (operation.transcode_template_id, *(operation.watermark_template_id or ()))))
+        stored = {(one.tag, one.name): one for one in reversed(self._observed.templates) if one.id in named}
+        return {
+            address: TemplateRecord(one.id, one.tag, one.name, one.content, one.content, adopted=True)
+            for address, template in self._desired.templates.items()
+            if address not in self._observed.template_records
+            and (one := stored.get((template.tag, template.name))) is not None
+        }
 
     def _strangers(self, proven: Mapping[str, Proven]) -> tuple[str, ...]:
         known = {output.object for output in self._desired.outputs.values()}
@@ -206,6 +231,11 @@ class _Recovery:
 def _keys(output: Output) -> tuple[str, ...]:
     """Return the key of an output, as it is and as it is asked for: ``${ext}`` and ``${jobid}`` are filled in later."""
     return tuple(dict.fromkeys((output.object, output.request.operation[0].output.object)))
+
+
+def _beside(past: PastJob) -> tuple[str, ...] | None:
+    """Return the keys of what a job made beside its object."""
+    return tuple(key for key in past.files or () if key != past.key) or None
 
 
 def _is_what_was_made(past: PastJob, there: StoredObject | None) -> bool:
@@ -225,10 +255,26 @@ def _asked_for(past: PastJob, name: Name) -> dict[str, Any]:
     return JobRequest(operation=(Operation(**{**fields, "output": output, "user_data": own}),)).plain()
 
 
+def _with_held(request: Mapping[str, Any], templates: tuple[StoredTemplate, ...]) -> dict[str, Any]:
+    """Return a request with what the templates that it names hold on the service, in their place."""
+    (operation,) = request["operation"]
+    kept = {template.id: template.content for template in templates}
+    update: dict[str, Any] = {}
+    if (named := operation.get("transcode_template_id")) in kept:
+        update |= {"transcode_template_id": None, "transcode": kept[named]}
+    marks = operation.get("watermark_template_id") or []
+    if marks and kept.keys() >= set(marks):
+        update |= {"watermark_template_id": None, "watermark": [kept[mark] for mark in marks]}
+    put = {part: value for part, value in {**operation, **update}.items() if value is not None}
+    return {**request, "operation": [put]}
+
+
 def _twins(history: tuple[PastJob, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the jobs that share a token; one that was cancelled is no second job any more."""
     jobs: dict[str, list[str]] = defaultdict(list)
     for past in history:
-        jobs[past.token].append(past.job)
+        if past.state != CANCEL:
+            jobs[past.token].append(past.job)
     return {token: tuple(sorted(same)) for token, same in jobs.items() if len(same) > 1}
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.diagnostics import Diagnostic, Position
@@ -109,6 +109,40 @@ class Record:
     engine: str | None = None
     files: Sequence[str] | None = None
     protect: bool = False
+
+
+class Glanced(Protocol):
+    """What planning compares of every record: a Record has it, and so has what was read of its line."""
+
+    @property
+    def object(self) -> str:
+        """The key."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint."""
+        ...
+
+    @property
+    def etag(self) -> str:
+        """The ETag of the object."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the object."""
+        ...
+
+    @property
+    def protect(self) -> bool:
+        """Whether it was protected."""
+        ...
+
+    @property
+    def files(self) -> Sequence[str] | None:
+        """The keys of what belongs to the object."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +263,8 @@ class ObservedState:
     ``objects`` has every object under the keys that matter; ``pending`` the submissions without a recorded end, by
     address; ``jobs`` what the service says of those, by address. ``templates`` are all templates of the service, and
     ``template_records`` those that we keep there, by address. ``failures`` are the last failed attempts by address, and
-    ``history`` the service's past jobs of ours, newest first, as far as anybody asked for them.
+    ``history`` the service's past jobs of ours, newest first, as far as anybody asked for them. ``glimpsed`` is what is
+    compared of the records, where those are only read when somebody asks for more.
     """
 
     objects: Mapping[str, StoredObject]
@@ -240,6 +275,12 @@ class ObservedState:
     template_records: Mapping[str, TemplateRecord] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
     history: tuple[PastJob, ...] = ()
+    glimpsed: Mapping[str, Glanced] | None = None
+
+    @property
+    def glances(self) -> Mapping[str, Glanced]:
+        """What is compared of each record, by address."""
+        return self.records if self.glimpsed is None else self.glimpsed
 
 
 def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:

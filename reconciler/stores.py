@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from reconciler import disk
 from reconciler.errors import GuardError, LockfileError, ServiceError
 from reconciler.lockformat import line, parse_line
+from reconciler.records import Source
 
 HEAD: Final = "journal"
 """The op of a journal's first line: which lockfile it belongs to."""
@@ -29,11 +30,15 @@ _CONFLICT: Final = 409
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read: the lockfile's text, None without one; the journal's entries; what was found amiss, in words."""
+    """What was read: where the lockfile's text is, None without one; the journal's entries; what was amiss, in words.
 
-    text: str | None
+    ``rebuilt`` says that the text is not what the store holds.
+    """
+
+    source: Source | None
     entries: tuple[Mapping[str, Any], ...] = ()
     note: str | None = None
+    rebuilt: bool = False
 
 
 class Store(Protocol):
@@ -53,8 +58,8 @@ class Store(Protocol):
         """Append to the journal; when this returns, the lines survive whatever happens."""
         ...
 
-    async def fold(self, text: str, lines: str, *, empty: bool) -> None:
-        """Replace the lockfile, unless it has this text already, then the journal.
+    async def fold(self, text: str | None, lines: str, *, empty: bool) -> None:
+        """Replace the lockfile, unless it has this text already (None: it has), then the journal.
 
         ``empty`` says that the text holds no record; where no lockfile is, none is made for it.
         """
@@ -77,7 +82,7 @@ class LocalStore:
     is then put together again. The first line of a journal names the lockfile that it belongs to, so only what fits is.
     """
 
-    def __init__(self, path: Path, journal: Path, *, is_whole: Callable[[str], bool]) -> None:
+    def __init__(self, path: Path, journal: Path, *, is_whole: Callable[[bytes], bool]) -> None:
         self.name = str(path)
         self.journal = str(journal)
         self._path = path
@@ -94,7 +99,7 @@ class LocalStore:
 
     def load(self) -> Snapshot:
         """Read both, writing nothing."""
-        text, log = _read_text(self._path), _read(self._log)
+        log = _read(self._log)
         base, before = self._earlier
         entries, torn = _entries(log or b"", self.journal)
         notes = ["a torn line of the journal was cut off"] if torn else []
@@ -102,13 +107,30 @@ class LocalStore:
             # Every journal has a first line: this one was renamed before its data was on the disk.
             entries, _ = _entries(earlier, str(before))
             notes = ["the journal was not whole, and its last version was taken"]
-        if text is not None and not self._is_whole(text):
+        source, rebuilt = self._source(), False
+        if source is not None and not self._is_sound():
             kept, steps = _read(base), _entries(_read(before) or b"", str(before))[0]
             if not steps or steps[0].get("lockfile") != _digest(kept or b""):
-                return Snapshot(text, (), None)  # whoever parses it says what is wrong
-            text, entries = kept.decode() if kept else None, (*steps, *entries)
+                return Snapshot(source)  # whoever parses it says what is wrong
+            source, rebuilt = Source(kept) if kept else None, True
+            entries = (*steps, *entries)
             notes.append("the lockfile was not whole, and was put together again from its last version and the journal")
-        return Snapshot(text, tuple(entry for entry in entries if entry["op"] != HEAD), "; ".join(notes) or None)
+        kept_entries = tuple(entry for entry in entries if entry["op"] != HEAD)
+        return Snapshot(source, kept_entries, "; ".join(notes) or None, rebuilt)
+
+    def _source(self) -> Source | None:
+        try:
+            return Source(self._path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LockfileError(f"cannot read {self._path}: {error.strerror}") from error
+
+    def _is_sound(self) -> bool:
+        """Tell whether the lockfile is whole, or none is there."""
+        with disk.plainly(self._path):
+            there = disk.content(self._path)
+        return there is None or self._is_whole(there)
 
     # Writing.
 
@@ -134,14 +156,15 @@ class LocalStore:
                 advice="nothing is lost: free space, then run apply again",
             ) from error
 
-    async def fold(self, text: str, lines: str, *, empty: bool) -> None:
+    async def fold(self, text: str | None, lines: str, *, empty: bool) -> None:
         """Replace the lockfile, then the journal, each beside its last version."""
         base, before = self._earlier
         with disk.plainly(self._path):
             there = disk.content(self._path)
-            new = b"" if empty and there is None else text.encode()
+            new = there if text is None else text.encode()
+            new = b"" if new is None or (empty and there is None) else new
             # What is not whole is no last version: until all is whole again, the one of before stays.
-            sound = there is None or self._is_whole(there.decode(errors="replace"))
+            sound = there is None or self._is_whole(there)
             if new and new != there:
                 if sound:
                     disk.keep(self._path, base)
@@ -221,6 +244,7 @@ class BucketStore:
         self._check = check
         self._fence = fence
         self._last = 0
+        self._held = b""
 
     # Reading.
 
@@ -239,8 +263,9 @@ class BucketStore:
             if stored is None and first is not None:
                 continue
             self._last = numbers[-1] if numbers else 0
+            self._held = stored[0] if stored else b""
             kept = [entry for part in entries[first or 0 :] for entry in part if entry["op"] not in (HEAD, _PART)]
-            return Snapshot(stored[0].decode() if stored else None, tuple(kept))
+            return Snapshot(Source(stored[0]) if stored else None, tuple(kept))
         raise LockfileError(f"{self.name} changes faster than it can be read", advice="wait for the other run to end")
 
     async def _numbers(self) -> list[int]:
@@ -265,17 +290,17 @@ class BucketStore:
         """Write the next part of the journal."""
         await self._put(line({"op": _PART, "address": "", "run": self._run}) + lines)
 
-    async def fold(self, text: str, lines: str, *, empty: bool) -> None:
+    async def fold(self, text: str | None, lines: str, *, empty: bool) -> None:
         """Write the lockfile, the journal's new beginning, the copy for people; then delete what came before."""
-        content = text.encode()
-        names = [
-            key for key in await self._objects.list_objects(f"{self._key}.journal/") if key <= self._at(self._last + 1)
-        ]
+        listed = await self._objects.list_objects(f"{self._key}.journal/")
+        names = [key for key in listed if key <= self._at(self._last + 1)]
+        content = self._held if text is None else text.encode()
         if not lines and (not names if empty else await self._is_folded(content)):
             return
         await self._objects.put_object(self._base(self._last + 1, self._run), content)
         await self._put(_head(content, self._run) + lines)
         await self._objects.put_object(self._key, content)
+        self._held = content
         for key in names:
             await self._objects.delete_object(key)
 
@@ -326,14 +351,6 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise LockfileError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _read_text(path: Path) -> str | None:
-    raw = _read(path)
-    try:
-        return None if raw is None else raw.decode()
-    except UnicodeDecodeError as error:
-        raise LockfileError(f"cannot read {path}: {error}") from error
 
 
 def _entries(raw: bytes, name: str) -> tuple[tuple[Mapping[str, Any], ...], bool]:

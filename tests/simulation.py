@@ -179,7 +179,8 @@ class World(Process):
                 job["state"], job["passes"] = FAILED, True
                 return
         etags = [self.objects[key].etag for key in keys]
-        self.objects[operation.output.object] = StoredObject(picture(job["request"].plain(), etags), 7)
+        job["made"] = picture(job["request"].plain(), etags)
+        self.objects[operation.output.object] = StoredObject(job["made"], 7)
         job["state"] = SUCCESS
 
     def knows(self, name: str, *, after: timedelta) -> bool:
@@ -192,8 +193,7 @@ class World(Process):
         operation = job["request"].operation[0]
         fields: dict[str, Any] = {"operation": JobOperation.model_validate(operation.plain())}
         if job["state"] == SUCCESS:
-            etag = self.objects[operation.output.object].etag
-            result = {"output_file": {"object_name": [operation.output.object], "md5_info": [{"md5": etag}]}}
+            result = {"output_file": {"object_name": [operation.output.object], "md5_info": [{"md5": job["made"]}]}}
             fields["operation"] = JobOperation.model_validate({**operation.plain(), "media_result": result})
         if job["state"] == FAILED:
             passes = job.get("passes", False)
@@ -381,9 +381,9 @@ class SimulatedDisk:
 
     def cut(self, chance: Random) -> None:
         """The power goes: of every name and every file what was synced stays, and of the rest what chance leaves."""
+        lengths, self._lengths = self._lengths, {}
         for folder in filter(Path.exists, self.folders):
             there, synced = self._files(folder), self._names.get(folder.stat().st_ino, {})
-            lengths, self._lengths = self._lengths, {}
             for name in sorted(there.keys() | synced.keys()):
                 chosen = chance.choice((there.get(name), synced.get(name)))
                 (folder / name).unlink(missing_ok=True)
@@ -419,7 +419,7 @@ class SimulatedStore(LocalStore):
         await super().append(lines)
         self.process.effect(f"{names}: after")
 
-    async def fold(self, text: str, lines: str, *, empty: bool) -> None:
+    async def fold(self, text: str | None, lines: str, *, empty: bool) -> None:
         if self.process.dead:
             self.close()
             raise Crash
@@ -428,7 +428,7 @@ class SimulatedStore(LocalStore):
         try:
             self.process.effect("fold: between")
         except Crash:
-            if text.encode() != before and not (empty and before is None):
+            if text is not None and text.encode() != before and not (empty and before is None):
                 disk.keep(self._path, self._earlier[0])
                 disk.replace(self._path, text)
             raise

@@ -295,7 +295,7 @@ for _ in range(2):
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "reconciler.lock").mkdir()
-    with pytest.raises(LockfileError, match="cannot read"):
+    with pytest.raises(LockfileError, match="Is a directory"):
         load(tmp_path)
 
 

@@ -11,6 +11,7 @@ from reconciler.api.messages import Operation
 from reconciler.plan import plan
 from reconciler.recover import Recovered, adopt, recover
 from reconciler.state import (
+    DeclaredTemplate,
     DesiredState,
     LiveJob,
     ObservedState,
@@ -18,7 +19,9 @@ from reconciler.state import (
     PastJob,
     Record,
     StoredObject,
+    StoredTemplate,
     Submission,
+    TemplateRecord,
     earlier_fingerprints,
     fingerprint,
     request_keys,
@@ -187,6 +190,63 @@ def test_what_jobs_made_for_others_is_told_and_not_recorded() -> None:
     assert recovered == Recovered(strangers=("out/b.mp4", "out/c.mp4"))
 
 
+# Templates.
+
+
+HELD: dict[str, Any] = {"container": {"format": "mp4"}, "video": {"width": 640, "height": 360}}
+MARK = {"type": "Text", "text": {"text": "x"}}
+SMALL = DeclaredTemplate("transcode_template.small", "Transcode", "small", {})
+
+
+def named(of: Output, **templates: Any) -> PastJob:
+    """Return the job of an output that was submitted with the ids of templates in the place of what they hold."""
+    job = past(of)
+    assert job.operation is not None
+    return replace(job, operation=job.operation.model_copy(update=templates))
+
+
+def test_what_a_template_held_is_part_of_the_request() -> None:
+    before = output("a", video={"crf": 30})
+    held = {**HELD, "video": {**HELD["video"], "crf": 30}}
+    job = named(before, transcode=None, transcode_template_id="t1")
+    observed = seen(job, templates=(StoredTemplate("t1", "Transcode", "small", held),))
+    assert only(found(observed)) == record(before, {"in/a.mp4": "source"}, job="j1", size=7, **TIMES)
+
+
+@pytest.mark.parametrize(("templates", "expected"), [(("transcode_template.small",), HELD), ((), None)])
+def test_what_it_held_then_is_not_known_when_nothing_fits(templates: tuple[str, ...], expected: object) -> None:
+    job = replace(
+        named(output("a", templates=templates), transcode=None, transcode_template_id="t1"), fingerprint="2:0"
+    )
+    observed = seen(job, templates=(StoredTemplate("t1", "Transcode", "small", HELD),))
+    made = only(found(observed, output("a", templates=templates)))
+    operation = made.request["operation"][0]
+    assert (operation.get("transcode"), operation.get("transcode_template_id")) == (
+        expected,
+        None if expected else "t1",
+    )
+    assert made.inputs == {}
+
+
+def test_watermarks_that_templates_held_are_put_back() -> None:
+    job = replace(named(output("a", templates=("w",)), watermark_template_id=("t2", "t2")), fingerprint="2:0")
+    observed = seen(job, templates=(StoredTemplate("t2", "Watermark", "mark", MARK),))
+    operation = only(found(observed, output("a", templates=("w",)))).request["operation"][0]
+    assert operation["watermark"] == [MARK, MARK]
+    assert "watermark_template_id" not in operation
+
+
+def test_a_template_that_our_jobs_named_is_recorded_as_the_service_has_it() -> None:
+    job = named(output("a"), transcode=None, transcode_template_id="t1")
+    stored = [StoredTemplate(f"t{number}", "Transcode", "small", HELD) for number in range(3)]
+    world = replace(seen(job), templates=tuple(stored))
+    state = DesiredState({}, templates={SMALL.address: SMALL})
+    expected = TemplateRecord("t1", "Transcode", "small", HELD, HELD, adopted=True)
+    assert recover(state, world, name=name).templates == {SMALL.address: expected}
+    assert recover(state, replace(world, template_records={SMALL.address: expected}), name=name).templates == {}
+    assert recover(state, replace(world, history=()), name=name).templates == {}
+
+
 # Jobs at work.
 
 
@@ -241,6 +301,8 @@ def test_two_jobs_of_one_submission_are_told() -> None:
     recovered = found(seen(*twins))
     assert recovered.twins == {token: ("j1", "j2")}
     assert (recovered.live["a"].submission.job, recovered.live["a"].submission.sends) == ("j2", 2)
+    parted = found(seen(twins[0], replace(twins[1], state="Cancel")))
+    assert (parted.twins, parted.live["a"].submission.sends) == ({}, 1)
 
 
 # Because a person says so.

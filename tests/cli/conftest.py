@@ -26,7 +26,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, films: Films, capfd: pytest.CaptureFixture[str], unset: None) -> Terminal:  # noqa: ARG001 - it is for what it does
+def terminal(tmp_path: Path, films: Films, capfd: pytest.CaptureFixture[str], unset: None) -> Terminal:
     """A project of which nothing is made yet."""
     begin(tmp_path, films)
     return Terminal(tmp_path, capfd)
@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, films: Films) -> Path:
 
 
 @pytest.fixture
-def applied(tmp_path: Path, made: Path, capfd: pytest.CaptureFixture[str], unset: None) -> Terminal:  # noqa: ARG001 - as above
+def applied(tmp_path: Path, made: Path, capfd: pytest.CaptureFixture[str], unset: None) -> Terminal:
     """A project of which everything is made and recorded."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return Terminal(tmp_path, capfd)

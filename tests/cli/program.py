@@ -46,6 +46,7 @@ outputs:
 ONE_JOB_EACH: Final = {f"out/{name}.mp4": 1 for name in ("a", "b", "c", "d", "last")}
 NOTHING_TO_DO: Final = "No changes. 5 outputs are up to date.\n"
 
+
 def make_project(root: Path, *, settings: str = SETTINGS, manifest: str = FIVE) -> Path:
     """Write a project, or one more clone of it."""
     (root / "manifests").mkdir(parents=True)
@@ -81,9 +82,7 @@ def start(project: Path, *words: str, env: Mapping[str, str] | None = None) -> s
     )
 
 
-def run(
-    project: Path, *words: str, env: Mapping[str, str] | None = None, seconds: float = 120
-) -> tuple[int, str, str]:
+def run(project: Path, *words: str, env: Mapping[str, str] | None = None, seconds: float = 120) -> tuple[int, str, str]:
     """Run the program to its end and return its exit status and what it said."""
     with start(project, *words, env=env) as process:
         out, err = process.communicate(timeout=seconds)

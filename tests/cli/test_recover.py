@@ -83,7 +83,7 @@ def test_what_changed_since_is_planned_and_not_adopted(applied: Terminal) -> Non
     applied.lockfile.unlink()
     applied.declare(width=512)
     assert applied("recover", "--yes") == 0
-    assert applied.out.count("object; its content was another") == 1  # single is made of a pair that is there as it was
+    assert applied.out.count("object; the content is not what is declared now") == 1  # single is made of a pair that is there as it was
     assert applied("plan", "--target", "pair") == 0
     assert "replace  pair  out/pair.mp4\n             transcode.video.width: 256 → 512\n" in applied.out
     assert applied("state", "verify") == 0
@@ -140,6 +140,43 @@ def test_a_copy_is_recovered_by_the_job_of_its_original(applied: Terminal) -> No
     assert applied("plan", "--detailed-exitcode") == 0
 
 
+TEMPLATE = """version: 1
+transcode_templates:
+  small:
+    container: {format: mp4}
+    video: {codec: H.264, width: 128, height: 128, preset: veryfast, fps: 25, crf: CRF}
+outputs:
+  one:
+    video_synthesis: {splice_info: [{url: in/red.mp4}]}
+    transcode_template: small
+    output: out/one.mp4
+"""
+
+
+def test_templates_come_back_with_what_was_made_of_them(terminal: Terminal) -> None:
+    manifest = terminal.folder / "manifests" / "a.yaml"
+    manifest.write_text(TEMPLATE.replace("CRF", "30"))
+    assert terminal("apply", "--yes") == 0
+    terminal.lockfile.unlink()
+    manifest.write_text(TEMPLATE.replace("CRF", "35"))
+    assert terminal("recover", "--yes") == 0
+    assert terminal.out.endswith("Recovered 1 output and 1 template.\n")
+    assert terminal("state", "verify") == 0
+    assert terminal("plan") == 0
+    assert terminal.out.splitlines() == [
+        "  ~ update   transcode_template.small  Transcode template  video.crf: 30 → 35",
+        "  ~ replace  one                       out/one.mp4",
+        "             transcode.video.crf: 30 → 35",
+        "",
+        "Plan: 0 to create, 1 to replace, 0 to delete.",
+        "Templates: 1 to update.",
+    ]
+    terminal.lockfile.unlink()
+    manifest.write_text(TEMPLATE.replace("CRF", "30"))
+    assert terminal("recover", "--yes") == 0
+    assert terminal("plan", "--detailed-exitcode") == 0
+
+
 def test_the_document(applied: Terminal) -> None:
     records = applied.records()
     applied.lockfile.unlink()
@@ -153,6 +190,7 @@ def test_the_document(applied: Terminal) -> None:
             for name in ("pair", "single")
         ],
         "running": [],
+        "templates": [],
         "unproven": [],
         "undeclared": [],
         "twins": [],

@@ -55,7 +55,9 @@ class SlowService:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Serve in a thread of its own while the block runs."""
-        config = uvicorn.Config(self._answer, http=BoundedProtocol, ws="none", lifespan="off", log_level="error")
+        config = uvicorn.Config(
+            self._answer, interface="asgi3", http=BoundedProtocol, ws="none", lifespan="off", log_level="error"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(server),))
         thread.start()
@@ -154,7 +156,7 @@ def assert_converges(service: SlowService, project: Path, count: int, *, seconds
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_stopped_while_jobs_run(service: SlowService, number: signal.Signals, count: int) -> None:
     with in_flight(service, count) as (project, process):
         ended(process, number)
@@ -165,7 +167,7 @@ def test_stopped_while_jobs_run(service: SlowService, number: signal.Signals, co
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_stopped_while_no_submission_is_answered(service: SlowService, number: signal.Signals, count: int) -> None:
     service.mute = True
     with in_flight(service, count) as (project, process):
@@ -191,8 +193,7 @@ def test_asked_twice_it_does_not_wait_for_answers(service: SlowService, count: i
     with in_flight(service, count) as (project, process):
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
-        while "Once more ends at once." not in process.stderr.readline():
-            pass
+        assert any("Once more ends at once." in line for line in process.stderr)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PROMISED)
         assert process.returncode == 128 + signal.SIGTERM

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from reconciler.guard import guard
 from tests.cli.terminal import Person, Terminal
@@ -110,9 +111,12 @@ def test_a_guard_that_changes_hands_meanwhile_is_left(shared: Terminal, monkeypa
     path = hold(shared, ago=240)
 
     class Slow(Person):
-        def readline(self, size: int | None = -1, /) -> str:
+        """Thinks for so long that another run takes the guard."""
+
+        @override
+        def isatty(self) -> bool:
             hold(shared, ago=0, run="1" * 16)
-            return super().readline(-1 if size is None else size)
+            return True
 
     monkeypatch.setattr("sys.stdin", Slow("y\n"))
     assert shared("unlock") == 1

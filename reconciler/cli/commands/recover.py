@@ -49,7 +49,7 @@ def command(options: Globals, *, yes: bool, as_json: bool) -> int:
     if not as_json:
         for line in _lines(found):
             click.echo(line, color=options.color)
-    if found.proven or found.live:
+    if found.proven or found.live or found.templates:
         confirm("Record this?", yes=yes, declined="nothing was recorded")
         asyncio.run(_write(project, found))
     click.echo(views.json_text(_document(found, aside)) if as_json else _summary(found))
@@ -87,13 +87,12 @@ def _is_damaged(path: Path) -> bool:
     raw = disk.content(path)
     if raw is None:
         return False
-    text = raw.decode(errors="replace")
     try:
-        raw.decode()
-        parse(text, path.name)
+        parse(raw.decode(), path.name)
     except UnicodeDecodeError:
         return True
     except LockfileError:
+        text = raw.decode()
         return CONFLICT not in text and not _is_newer(text, VERSION)
     return False
 
@@ -149,6 +148,8 @@ async def _write(project: Project, found: Recovered) -> None:
     async with session.editing_lockfile(project, "recover") as lockfile:
         records = {name: proven.record for name, proven in found.proven.items() if name not in lockfile.records}
         await asyncio.gather(*(lockfile.amend(address, record) for address, record in records.items()))
+        kept = {name: record for name, record in found.templates.items() if name not in lockfile.templates}
+        await asyncio.gather(*(lockfile.keep_template(address, record) for address, record in kept.items()))
         begun = [live.submission for name, live in found.live.items() if name not in lockfile.pending]
         await asyncio.gather(*map(lockfile.intend, begun))
         await asyncio.gather(*(lockfile.submitted(one.address, one.job) for one in begun if one.job))
@@ -164,6 +165,7 @@ def _lines(found: Recovered) -> Iterator[str]:
         (address, live.submission.job or "", live.submission.object, _state(live))
         for address, live in found.live.items()
     ]
+    rows += [(address, "-", one.id, "named by jobs of ours") for address, one in found.templates.items()]
     if rows:
         yield views.table(("ADDRESS", "JOB", "OBJECT", "PROVEN"), rows)
     for address, key in found.unproven.items():
@@ -175,7 +177,7 @@ def _lines(found: Recovered) -> Iterator[str]:
 
 
 def _proof(proven: Proven) -> str:
-    return "object and content" if proven.current else "object; its content was another: plan names what changed"
+    return "object and content" if proven.current else "object; the content is not what is declared now"
 
 
 def _state(live: Live) -> str:
@@ -189,9 +191,9 @@ def _some(keys: Sequence[str]) -> str:
 
 def _summary(found: Recovered) -> str:
     """Return the line that counts; its beginning is stable, scripts look for it."""
-    text = f"Recovered {_count(len(found.proven), 'output')}"
-    if found.live:
-        text += f" and {_count(len(found.live), 'running job')}"
+    kinds = ((found.live, "running job"), (found.templates, "template"))
+    parts = [_count(len(found.proven), "output"), *(_count(len(kind), noun) for kind, noun in kinds if kind)]
+    text = f"Recovered {', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]}"
     if number := len(found.unproven):
         text += f"; {_count(number, 'output')} {'has' if number == 1 else 'have'} no job that can be proven"
     if found.strangers:
@@ -214,6 +216,7 @@ def _document(found: Recovered, aside: Path | None) -> dict[str, Any]:
             {"address": address, "job": one.submission.job, "object": one.submission.object, "current": one.current}
             for address, one in found.live.items()
         ],
+        "templates": [{"address": address, "id": one.id} for address, one in found.templates.items()],
         "unproven": [{"address": address, "object": key} for address, key in found.unproven.items()],
         "undeclared": list(found.strangers),
         "twins": [list(jobs) for jobs in found.twins.values()],
