@@ -46,6 +46,21 @@ class Contents:
                 return Origin(past.key, there.etag, job=past.job)
         return None
 
+    def held(self, there: StoredObject, is_marked: Callable[[str], bool]) -> Origin | None:
+        """Return what an object is a copy of, when its digest is that of a record or a past job with this fingerprint.
+
+        So a copy that a run made, and died before it could record it, is known again.
+        """
+        if "-" in there.etag:
+            return None
+        for address, glance in self._observed.glances.items():
+            if glance.etag == there.etag and is_marked(glance.fingerprint):
+                return Origin(glance.object, glance.etag, address=address)
+        for past in self._observed.history:
+            if past.md5 == there.etag and is_marked(past.fingerprint):
+                return Origin(past.key, past.md5, job=past.job)
+        return None
+
     def job_at(self, keys: Iterable[str], is_marked: Callable[[str], bool]) -> PastJob | None:
         """Return the newest past job that was to make one of these keys with this content.
 

@@ -277,6 +277,8 @@ class Decisions:
             return known
         if case.there is None:
             return replace(draft, kind="create", reason="not made yet")
+        if (origin := self._contents.held(case.there, case.is_marked)) is not None:
+            return replace(draft, kind="adopt", reason=f"holds the same as {origin}", origin=origin)
         if case.output.adopt:
             return replace(draft, kind="adopt", reason="exists; taken as it is")
         reason = "exists, but was not made by us; set `adopt: true` to take it, or delete it"

@@ -26,7 +26,7 @@ def changed(draft: Action, record: Record) -> Action:
         if key in record.inputs and record.inputs[key] != etag
     )
     upstream = tuple(Change(f"inputs.{key}", record.inputs.get(key), None) for _, key in sorted(draft.upstream.items()))
-    reason = _why(fields, inputs, draft.upstream)
+    reason = _why(fields, inputs, draft.upstream) if fields or record.inputs else "what its sources held is not known"
     return replace(draft, kind="replace", reason=reason, changes=(*fields, *inputs, *upstream))
 
 

@@ -137,16 +137,17 @@ def past_job(job: Job) -> PastJob | None:
     if not token or job.operation is None or job.operation.output is None:
         return None
     declared = job.operation.output.object
+    key = key_made(job, declared)
     return PastJob(
         job=job.job_id,
         state=job.state,
         token=token,
         fingerprint=fingerprint_in(token),
         declared=declared,
-        key=key_made(job, declared),
+        key=key,
         md5=reported_md5(job),
         operation=job.operation,
-        **told(job, declared),
+        **told(job, key),
     )
 
 

@@ -130,7 +130,7 @@ def _moved(desired: DesiredState, observed: ObservedState) -> tuple[ObservedStat
 
 def _renamed(values: Mapping[str, T], moves: Mapping[str, str]) -> Mapping[str, T]:
     """Return the values under their new addresses; what is not moved is not read."""
-    found = copy(cast(MutableMapping[str, T], values))
+    found = copy(cast("MutableMapping[str, T]", values))
     going = {new: found.pop(old) for old, new in moves.items() if old in found}
     found.update(going)
     return found

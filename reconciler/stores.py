@@ -17,13 +17,14 @@ from typing import Any, Final, Protocol
 
 from reconciler import disk
 from reconciler.errors import GuardError, LockfileError, ServiceError
-from reconciler.lockformat import line, parse_line
+from reconciler.lockformat import document, line, parse_line
 from reconciler.records import Source
 
 HEAD: Final = "journal"
 """The op of a journal's first line: which lockfile it belongs to."""
 
 _PART: Final = "part"
+_NO_RECORDS: Final = document((), ()).encode()
 _READINGS: Final = 10
 _CONFLICT: Final = 409
 
@@ -244,7 +245,7 @@ class BucketStore:
         self._check = check
         self._fence = fence
         self._last = 0
-        self._held = b""
+        self._held = _NO_RECORDS
 
     # Reading.
 
@@ -263,7 +264,7 @@ class BucketStore:
             if stored is None and first is not None:
                 continue
             self._last = numbers[-1] if numbers else 0
-            self._held = stored[0] if stored else b""
+            self._held = stored[0] if stored else _NO_RECORDS
             kept = [entry for part in entries[first or 0 :] for entry in part if entry["op"] not in (HEAD, _PART)]
             return Snapshot(Source(stored[0]) if stored else None, tuple(kept))
         raise LockfileError(f"{self.name} changes faster than it can be read", advice="wait for the other run to end")

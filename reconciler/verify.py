@@ -104,7 +104,7 @@ def verify(
             faults += found
         faults.extend(_of_job(address, record, evidence.jobs))
         if (finding := _of_fingerprint(address, record)) is not None:
-            (faults if _is_current(record) else notes).append(finding)
+            (faults if _is_comparable(record) else notes).append(finding)
     faults += [*_shared(records), *_of_templates(templates, evidence.templates)]
     return Verification(tuple(sorted(faults, key=lambda fault: fault.address)), tuple(notes))
 
@@ -147,14 +147,21 @@ def _of_fingerprint(address: str, record: Record) -> Finding | None:
     digest = fingerprint(record.request, record.inputs)
     if digest == record.fingerprint:
         return None
-    summary = f"its fingerprint is {record.fingerprint}, the digest of what it records is {digest}"
     if not _is_current(record):
         summary = "digested by another version of reconciler, and not compared"
+    elif not record.inputs:
+        summary = "what its sources held is not recorded, so its fingerprint was not compared"
+    else:
+        summary = f"its fingerprint is {record.fingerprint}, the digest of what it records is {digest}"
     return Finding(address, "fingerprint", summary, record.fingerprint, digest)
 
 
 def _is_current(record: Record) -> bool:
     return record.fingerprint.partition(":")[0] == FINGERPRINT_VERSION
+
+
+def _is_comparable(record: Record) -> bool:
+    return _is_current(record) and bool(record.inputs)
 
 
 def _shared(records: Mapping[str, Record]) -> Iterator[Finding]:

@@ -79,7 +79,7 @@ class Weather:
 
     @classmethod
     def of(cls, chance: Random) -> Weather:
-        return cls(chance.random() < 0.35, chance.random() < 0.1, chance.random() < 0.15, chance.choice((0, 0.1, 0.4)))
+        return cls(chance.random() < 0.35, chance.random() < 0.1, chance.random() < 0.15, chance.choice((0, 0.2, 0.6)))
 
 
 # The service.
@@ -215,11 +215,11 @@ class SeededProcess(Process):
 
     def doom(self) -> None:
         """Choose what happens to this run."""
-        at = self.chance.choice((self.chance.randint(1, 15), self.chance.randint(1, 120)))
+        at = self.chance.choice((self.chance.randint(1, 30), self.chance.randint(10, 80)))
         fate = self.chance.random()
-        if fate < 0.4:
+        if fate < 0.45:
             self.crash_at = at
-        elif fate < 0.55:
+        elif fate < 0.6:
             self.stop_at = at
         elif fate < 0.75:
             self.freeze_at = at
@@ -418,17 +418,21 @@ class Manifests:
 
     def change(self) -> str:
         """Change something, and tell what."""
+        if not self.entries:
+            return self.add()
         self.earlier.append((dict(self.entries), dict(self.moved)))
-        changes = [self._add, self._add, self._remove, self._rename, self._rekey, self._retune, self._remake]
-        changes += [self._protect, self._revert]
-        return self.chance.choice(changes)()
+        change = self.chance.choice(
+            (self.add, self._remove, self._rename, self._rekey, self._retune, self._retune, self._remake, self._remake)
+            + (self._protect, self._revert, self._revert)
+        )
+        return change()
 
     def _new(self) -> int:
         self.numbers += 1
         return self.numbers
 
-    def _some(self) -> str | None:
-        return self.chance.choice(sorted(self.entries)) if self.entries else None
+    def _some(self) -> str:
+        return self.chance.choice(sorted(self.entries))
 
     def _sources(self, rank: int) -> tuple[str, ...]:
         names = [f"in/{number}.mp4" for number in range(3)]
@@ -440,15 +444,14 @@ class Manifests:
         past = {entry.key for entries, _ in self.earlier for entry in entries.values()} - used
         return self.chance.choice(sorted(past)) if past and self.chance.random() < 0.3 else f"out/{self._new()}.mp4"
 
-    def _add(self) -> str:
+    def add(self) -> str:
         rank = self._new()
         address = f"v{rank}"
         self.entries[address] = Entry(rank, self._sources(rank), self.chance.choice((24, 25, 30)), self._key())
         return f"{address} is new: {self.entries[address]}"
 
     def _remove(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         del self.entries[address]
         for name, entry in self.entries.items():
             kept = tuple(source for source in entry.sources if source != f"@{address}") or ("in/0.mp4",)
@@ -456,8 +459,7 @@ class Manifests:
         return f"{address} is gone"
 
     def _rename(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         new = f"v{self._new()}"
         self.entries = {
             (new if name == address else name): replace(
@@ -470,27 +472,23 @@ class Manifests:
         return f"{address} is now {new}"
 
     def _rekey(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         self.entries[address] = replace(self.entries[address], key=self._key())
         return f"{address} is to be at {self.entries[address].key}"
 
     def _retune(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         self.entries[address] = replace(self.entries[address], fps=self.chance.choice((24, 25, 30)))
         return f"{address} is to have {self.entries[address].fps} fps"
 
     def _remake(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         entry = self.entries[address]
         self.entries[address] = replace(entry, sources=self._sources(entry.rank))
         return f"{address} is to be made of {self.entries[address].sources}"
 
     def _protect(self) -> str:
-        if (address := self._some()) is None:
-            return "nothing"
+        address = self._some()
         entry = self.entries[address]
         self.entries[address] = replace(entry, protect=not entry.protect)
         return f"{address} is {'no longer ' if entry.protect else ''}protected"
@@ -523,16 +521,16 @@ class History:
 
     def play(self) -> None:
         self.tell(f"weather: {self.weather}")
-        for _ in range(self.chance.randint(1, 3)):
-            self.tell(f"manifest: {self.manifests.change()}")
         for _ in range(self.chance.randint(1, 4)):
+            self.tell(f"manifest: {self.manifests.add()}")
+        for _ in range(self.chance.randint(1, 4)):
+            self._round()
+            self._check()
+            self._pass(self.chance.choice((0, 1, 10, 40, 200)))
             for _ in range(self.chance.choice((0, 0, 1, 2))):
                 self.tell(f"manifest: {self.manifests.change()}")
             if self.chance.random() < 0.3:
                 self._meddle()
-            self._round()
-            self._check()
-            self._pass(self.chance.choice((0, 1, 10, 40, 200)))
         self._settle()
 
     # What happens between runs.
@@ -609,7 +607,7 @@ class History:
     async def _one(self, process: SeededProcess, desired: DesiredState, prune: bool, forced: set[str]) -> None:
         """Run once; whatever may come of it is told, whatever may not is a violation."""
         report = Report()
-        await asyncio.sleep(process.chance.choice((0, 0, 5.0)))
+        await asyncio.sleep(process.chance.choice((0, 0.5, 40.0)) if self.weather.shared else 0)
         self.tell(f"{process.name}: starts{' with prune' if prune else ''}{f', replaces {sorted(forced)}' if forced else ''}")
         allowed: tuple[type[BaseException], ...] = (ApplyError, Interrupted, ClientError, Crash)
         if self.weather.shared:
@@ -682,6 +680,8 @@ class History:
         self._pass(QUIET)
         prune = self.chance.random() < 0.5
         for _ in range(4):
+            if self._plan(self.manifests.desired(), prune=prune).empty:
+                break
             forced = self._person(prune=prune)
             self.run(self.manifests.desired(), [self._process(doomed=False)], prune=prune, forced=forced)
             self._check()

@@ -384,11 +384,12 @@ class SimulatedDisk:
         lengths, self._lengths = self._lengths, {}
         for folder in filter(Path.exists, self.folders):
             there, synced = self._files(folder), self._names.get(folder.stat().st_ino, {})
+            bodies = dict(there.values())
             for name in sorted(there.keys() | synced.keys()):
                 chosen = chance.choice((there.get(name), synced.get(name)))
                 (folder / name).unlink(missing_ok=True)
                 if chosen is not None:
-                    inode, body = chosen
+                    inode, body = chosen[0], bodies.get(chosen[0], chosen[1])
                     (folder / name).write_bytes(_left(body, lengths.get(inode, 0), chance))
                     self._lengths[(folder / name).stat().st_ino] = len((folder / name).read_bytes())
             self._names[folder.stat().st_ino] = self._files(folder)

@@ -142,6 +142,7 @@ async def connect(
     project: Project,
     *,
     work: bool = False,
+    renders: bool = True,
     parallelism: int | None = None,
     patience: Patience | None = None,
     bell: Bell | None = None,
@@ -149,8 +150,8 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """Yield a client of the project's service, for ``parallelism`` jobs in flight.
 
-    The embedded service lives as long as the block; with ``work`` it also renders, otherwise it only answers. It may
-    reach the ``bell`` whatever the address. ``hear`` is told when the service asks to slow down.
+    The embedded service lives as long as the block; with ``work`` it also writes objects and ``renders``, otherwise it
+    only answers. It may reach the ``bell`` whatever the address. ``hear`` is told when the service asks to slow down.
     """
     from reconciler.client import Client
     from reconciler.endpoints import Endpoints
@@ -171,7 +172,7 @@ async def connect(
                 project.root,
                 bucket=project.bucket,
                 region=project.region,
-                concurrency=project.parallelism,
+                concurrency=project.parallelism if renders else 0,
                 work=work,
                 ways=_ways(bell),
             ) as service,
@@ -315,7 +316,7 @@ async def editing_lockfile(project: Project, what: str) -> AsyncIterator[Lockfil
         if project.lockfile_key is None:
             lockfile = await open_lockfile(project)
         else:
-            client = await stack.enter_async_context(connect(project, work=True))
+            client = await stack.enter_async_context(connect(project, work=True, renders=False))
             lockfile = await stack.enter_async_context(changing_lockfile(project, client, what))
         await lockfile.begin()
         try:

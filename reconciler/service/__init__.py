@@ -64,8 +64,8 @@ class Service:
     ``root`` holds ``buckets/<bucket>/…`` – plain files, every folder a bucket – and ``.reconciler``, where the
     database is. ``bucket`` is the one that calls without a bucket in their host name mean, and is made.
 
-    With ``work`` it renders, up to ``concurrency`` jobs at once, and owns the folder: a second one is refused with
-    GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
+    With ``work`` it renders, up to ``concurrency`` jobs at once (0: what waits goes on waiting), and owns the folder: a
+    second one is refused with GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
     whoever works: it reads everything, takes and cancels jobs once there is a database, writes no objects, and makes
     nothing where nothing is. With ``credentials`` every call must be signed with them. ``ways`` settles where callbacks
     may go. With a ``crew`` other machines render; ``render`` is whoever else does, and then takes ``concurrency`` jobs.
@@ -161,7 +161,7 @@ class Service:
         folder = self.root / "buckets"
         tools = workshop(self._environ, [folder, *(bucket.resolve() for bucket in folder.iterdir())])
         stack.callback(tools.prober.close)
-        executor = ThreadPoolExecutor(renders_at_once(self._concurrency), thread_name_prefix="render")
+        executor = ThreadPoolExecutor(max(renders_at_once(self._concurrency), 1), thread_name_prefix="render")
         stack.callback(executor.shutdown, cancel_futures=True)
         self._lacking = lambda: tools.ffmpeg.lacking
         return Studio(tools, executor)

@@ -34,14 +34,15 @@ defaults:
     video: {width: 256, height: 128, preset: veryfast, fps: 25}
 outputs:
   video:
-    for_each: [a, b, c, d]
-    video_synthesis: {splice_info: [{url: in/red.mp4, width: 128, height: 128}, {url: in/blue.mp4, x: 128}]}
-    output: "out/{{ each.value }}.mp4"
+    for_each: {a: 128, b: 126, c: 124, d: 122}
+    video_synthesis:
+      splice_info: [{url: in/red.mp4, width: 128, height: 128}, {url: in/blue.mp4, x: "{{ each.value }}"}]
+    output: "out/{{ each.key }}.mp4"
   last:
     video_synthesis: {splice_info: [{output: 'video["a"]'}]}
     output: out/last.mp4
 """
-"""Four videos and one that is made of the first."""
+"""Four different videos, so that none is a copy of another, and one that is made of the first."""
 
 ONE_JOB_EACH: Final = {f"out/{name}.mp4": 1 for name in ("a", "b", "c", "d", "last")}
 NOTHING_TO_DO: Final = "No changes. 5 outputs are up to date.\n"
@@ -109,7 +110,7 @@ def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
 
 def rendering(root: Path) -> bool:
     """Whether FFmpeg writes something at the moment, for the service on ``root``."""
-    return any((root / "buckets").rglob(".reconciler-*"))
+    return any(path.is_dir() for path in (root / "buckets").rglob(".reconciler-*"))
 
 
 def jobs(root: Path) -> dict[str, int]:

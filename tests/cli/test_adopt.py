@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import pytest
+from typing_extensions import override
 
 from tests.cli.terminal import Person, Terminal
 
@@ -95,6 +96,24 @@ def test_a_person_is_asked(applied: Terminal, monkeypatch: pytest.MonkeyPatch, a
     assert applied("adopt", "pair") == status
     assert "Record this object? [y/N]: " in applied.err
     assert (json.loads(applied.lockfile.read_bytes())["outputs"]["pair"]["etag"] == etag) is (status == 0)
+
+
+def test_what_another_run_records_meanwhile_is_not_overwritten(
+    applied: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(applied, b"new")
+
+    class Slow(Person):
+        """Thinks for so long that the record is changed by hand."""
+
+        @override
+        def isatty(self) -> bool:
+            return applied.lockfile.write_text(applied.lockfile.read_text().replace('"job": "j', '"job": "i')) > 0
+
+    monkeypatch.setattr("sys.stdin", Slow("y\n"))
+    assert applied("adopt", "pair") == 1
+    assert applied.err.endswith("error: pair was recorded meanwhile; nothing was adopted\n  → look, and run it again\n")
+    assert applied.records()["pair"]["job"].startswith("i")
 
 
 def test_nobody_to_ask_is_an_error(applied: Terminal) -> None:

@@ -83,7 +83,9 @@ def test_what_changed_since_is_planned_and_not_adopted(applied: Terminal) -> Non
     applied.lockfile.unlink()
     applied.declare(width=512)
     assert applied("recover", "--yes") == 0
-    assert applied.out.count("object; the content is not what is declared now") == 1  # single is made of a pair that is there as it was
+    assert (
+        applied.out.count("object; the content is not what is declared now") == 1
+    )  # single is made of a pair that is there as it was
     assert applied("plan", "--target", "pair") == 0
     assert "replace  pair  out/pair.mp4\n             transcode.video.width: 256 → 512\n" in applied.out
     assert applied("state", "verify") == 0

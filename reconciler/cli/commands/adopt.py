@@ -26,7 +26,7 @@ class _Choice:
 
     records: Mapping[str, Record]
     refused: Mapping[str, str]
-    before: Mapping[str, Record]
+    before: Mapping[str, Record | None]
 
 
 @click.command()
@@ -68,7 +68,7 @@ async def _choose(project: Project, patterns: tuple[str, ...]) -> _Choice:
     return _Choice(
         {address: record for address, record in found.items() if not isinstance(record, str)},
         {address: reason for address, reason in found.items() if isinstance(reason, str)},
-        dict(observed.records),
+        {address: observed.records.get(address) for address in found},
     )
 
 
@@ -76,7 +76,7 @@ async def _record(project: Project, choice: _Choice) -> None:
     """Write the records, unless another run has been at one of these outputs meanwhile."""
     async with session.editing_lockfile(project, "adopt") as lockfile:
         for address in choice.records:
-            if lockfile.records.get(address) != choice.before.get(address):
+            if lockfile.records.get(address) != choice.before[address]:
                 raise PlanError(
                     f"{address} was recorded meanwhile; nothing was adopted", advice="look, and run it again"
                 )

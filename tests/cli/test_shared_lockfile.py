@@ -1,0 +1,186 @@
+"""A lockfile in the bucket, and runs of the real program in several clones of one project, as on several machines."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from tests.cli.program import (
+    BUCKET,
+    NOTHING_TO_DO,
+    ONE_JOB_EACH,
+    SETTINGS,
+    drop_films,
+    jobs,
+    kill_after,
+    make_project,
+    rendering,
+    run,
+    serving,
+    start,
+    wait_for,
+)
+from tests.service.media import Films
+
+KEY = "state/reconciler.lock"
+LEASE = 10
+
+
+class Team:
+    """One service, and clones of one project that share a lockfile in its bucket."""
+
+    def __init__(self, root: Path, address: str) -> None:
+        self.root = root
+        self._settings = f"{SETTINGS.replace('embedded', address)}lockfile: bucket:{KEY}\nguard_lease: {LEASE}\n"
+
+    def clone(self, name: str) -> Path:
+        return make_project(self.root / name, settings=self._settings)
+
+    def stored(self, suffix: str = "") -> Path:
+        """Return where the service keeps the lockfile, or an object that is named after it."""
+        return self.root / "buckets" / BUCKET / f"{KEY}{suffix}"
+
+    def holder(self) -> str | None:
+        """Return which run holds the guard."""
+        try:
+            run: str = json.loads(self.stored(".guard").read_text())["run"]
+        except FileNotFoundError:
+            return None
+        return run
+
+    def assert_converged(self, clone: Path) -> None:
+        assert jobs(self.root) == ONE_JOB_EACH
+        assert run(clone, "plan", "--detailed-exitcode")[:2] == (0, NOTHING_TO_DO)
+        assert not self.stored(".guard").exists()
+
+
+@pytest.fixture
+def team(tmp_path: Path, films: Films) -> Iterator[Team]:
+    drop_films(make_project(tmp_path), films)
+    with serving(tmp_path) as address:
+        yield Team(tmp_path, address)
+
+
+def begun(team: Team, clone: Path, *words: str) -> Popen[str]:
+    """Begin an apply, and return once its first jobs are rendered."""
+    process = start(clone, "apply", "--yes", *words)
+    wait_for(lambda: rendering(team.root))
+    return process
+
+
+def test_the_other_clones_find_nothing_to_do(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    status, out, err = run(here, "apply", "--yes")
+    assert (status, out.splitlines()[-1]) == (0, "Apply: 5 created, 0 replaced, 0 deleted."), err
+    assert not (here / "reconciler.lock").exists()
+    assert list(json.loads(team.stored().read_text())["outputs"]) == ["last", *(f'video["{x}"]' for x in "abcd")]
+    team.assert_converged(there)
+
+
+def test_of_two_at_once_one_leaves(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        status, out, err = run(there, "apply", "--yes")
+        assert (status, out) == (1, "")
+        holder = rf"apply by \S+ on {re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d"
+        assert re.search(rf"another run is at work on this lockfile \({holder}", err)
+        assert "--guard-timeout" in err
+        for words in (("plan",), ("status",), ("show", "last")):
+            assert run(there, *words)[0] == 0
+        out, err = first.communicate(timeout=120)
+    assert (first.returncode, out.splitlines()[-1]) == (0, "Apply: 5 created, 0 replaced, 0 deleted."), err
+    team.assert_converged(there)
+
+
+def test_of_two_at_once_one_waits_when_told_to(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        status, out, err = run(there, "apply", "--yes", "--guard-timeout", "100")
+        first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert (status, out) == (0, NOTHING_TO_DO), err
+    team.assert_converged(there)
+
+
+def test_a_run_that_was_frozen_past_its_lease_stops_before_its_next_effect(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        first.send_signal(signal.SIGSTOP)
+        status, out, err = run(there, "apply", "--yes", "--guard-timeout", "100")
+        assert status == 0, out + err
+        assert re.search(r"the guard of apply by .* had ended, and was taken", err)
+        assert jobs(team.root) == ONE_JOB_EACH
+        before = team.stored().read_bytes()
+        first.send_signal(signal.SIGCONT)
+        out, err = first.communicate(timeout=60)
+        assert first.returncode == 1, out + err
+    assert "error: this run has lost the guard" in err or "error: another run has taken over" in err
+    assert "nothing is lost" in err
+    assert "Traceback" not in err
+    assert team.stored().read_bytes() == before
+    team.assert_converged(here)
+
+
+def test_frozen_and_back_beside_the_one_that_took_over(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        first.send_signal(signal.SIGSTOP)
+        holder = team.holder()
+        with start(there, "apply", "--yes", "--guard-timeout", "100") as second:
+            wait_for(lambda: team.holder() not in (None, holder))
+            first.send_signal(signal.SIGCONT)
+            out, err = first.communicate(timeout=60)
+            assert first.returncode == 1, out + err
+            assert "nothing is lost" in err
+            out, err = second.communicate(timeout=120)
+            assert second.returncode == 0, out + err
+    team.assert_converged(here)
+
+
+def killed_and_converged(team: Team, kills: int, chance: random.Random) -> None:
+    """Apply from one clone after the other, each killed; the last one, left alone, finishes what they began."""
+    for number in range(kills):
+        kill_after(team.clone(f"clone{number}"), chance.uniform(0.4, 3.0))
+        expire(team)
+    last = team.clone("last")
+    status, out, err = run(last, "apply", "--yes")
+    assert status == 0, out + err
+    team.assert_converged(last)
+
+
+def expire(team: Team) -> None:
+    """Let the lease of a dead run end, as it does by itself after some seconds."""
+    guard = team.stored(".guard")
+    if guard.exists():
+        guard.write_text(re.sub(r'"renewed": "\d{4}', '"renewed": "2020', guard.read_text()))
+
+
+def test_killed_in_one_clone_and_continued_in_another(team: Team) -> None:
+    killed_and_converged(team, 3, random.Random(7))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_killed_many_times_and_continued_elsewhere(team: Team, seed: int) -> None:
+    killed_and_converged(team, 5, random.Random(1000 + seed))
+
+
+@pytest.mark.slow
+def test_the_lease_of_a_killed_run_ends_by_itself(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        first.kill()
+        first.communicate()
+    assert run(there, "apply", "--yes")[0] == 1
+    status, _, err = run(there, "apply", "--yes", "--guard-timeout", "60")
+    assert status == 0, err
+    assert "had ended, and was taken" in err
+    team.assert_converged(there)
