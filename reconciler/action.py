@@ -23,6 +23,8 @@ RENDERS: Final = frozenset({"create", "replace"})
 MAKES: Final = RENDERS | {"wait", "reuse"}
 """Actions after which the object is another one than when the plan was made."""
 
+UP_TO_DATE: Final = "up to date"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -74,7 +76,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every action in address order, the templates' before them, and the records that get a new address (old → new).
+    """The actions in address order, the templates' before them, and the records that get a new address (old → new).
+
+    ``settled`` are the outputs that are up to date, which most are: address → key. What "none" is said of among the
+    actions has a reason of its own.
 
     ``upgrades`` are the fingerprints, by address, of records that an earlier version of this program digested: they
     are shown to be the same, and nothing is rendered for them.
@@ -85,6 +90,13 @@ class Plan:
     recorded: int = 0
     templates: tuple[TemplateAction, ...] = ()
     upgrades: Mapping[str, str] = field(default_factory=dict)
+    settled: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> tuple[Action, ...]:
+        """Every output with its action, also those that are up to date, in address order."""
+        settled = (Action(address, "none", UP_TO_DATE, key) for address, key in self.settled.items())
+        return tuple(sorted((*self.actions, *settled), key=lambda action: action.address))
 
     @property
     def summary(self) -> dict[Kind, int]:
@@ -92,6 +104,7 @@ class Plan:
         counts = dict.fromkeys(KINDS, 0)
         for action in self.actions:
             counts[action.kind] += 1
+        counts["none"] += len(self.settled)
         return counts
 
     @property

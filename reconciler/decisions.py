@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from reconciler.action import MAKES, RENDERS, Action, Kind, Origin
+from reconciler.action import MAKES, RENDERS, UP_TO_DATE, Action, Kind, Origin
 from reconciler.api.messages import TERMINAL
 from reconciler.contents import Contents
 from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
@@ -84,9 +84,20 @@ class Decisions:
         self._readers: dict[str, str] | None = None
         self._decided: dict[str, Action] = {}
         self.upgrades: dict[str, str] = {}
+        self.settled: dict[str, str] = {}
 
-    def decide(self, address: str) -> Action:
-        """Return the action for a declared output, deciding what it is made of first, at any depth."""
+    def decide(self, address: str) -> Action | None:
+        """Return the action for a declared output, deciding what it is made of first, at any depth.
+
+        None for one that is up to date: it is in ``settled`` with its key.
+        """
+        output = self._desired.outputs[address]
+        if not output.upstream and self._is_settled(output):
+            self.settled[address] = output.object
+            return None
+        return self._with_upstream(address)
+
+    def _with_upstream(self, address: str) -> Action:
         stack = [address]
         while stack:
             current = stack[-1]
@@ -96,7 +107,7 @@ class Decisions:
                 stack.extend(open_ones)
             else:
                 if current not in self._decided:
-                    self._decided[current] = self._settled(output) or self._decide(output)
+                    self._decided[current] = self._decide(output)
                 stack.pop()
         return self._decided[address]
 
@@ -181,29 +192,27 @@ class Decisions:
 
     # One output.
 
-    def _settled(self, output: Output) -> Action | None:
-        """Decide quickly for what is up to date, which most outputs are."""
-        address, observed = output.address, self._observed
-        record = self._glances.get(address)
+    def _is_settled(self, output: Output) -> bool:
+        """Tell quickly that an output is up to date, which most are; False when it takes a closer look."""
+        address, objects = output.address, self._observed.objects
+        glance = self._glances.get(address)
         if (
-            record is None
-            or record.object != output.object
-            or output.upstream
+            glance is None
+            or glance.object != output.object
+            or glance.protect is not output.protect
             or output.ignore_changes
-            or address in observed.pending
+            or address in self._observed.pending
             or address in self._rules.forced
         ):
-            return None
-        there, objects = observed.objects.get(record.object), observed.objects
-        if there is None or there.etag != record.etag or there.size != record.size:
-            return None
+            return False
+        there = objects.get(glance.object)
+        if there is None or there.etag != glance.etag or there.size != glance.size:
+            return False
         try:
             inputs = {key: objects[key].etag for key in output.sources}
         except KeyError:
-            return None
-        if fingerprint_of(_content_digest(output), output.sources, inputs) != record.fingerprint:
-            return None
-        return Action(address, "none", "up to date", record.object, protect=output.protect)
+            return False
+        return fingerprint_of(_content_digest(output), output.sources, inputs) == glance.fingerprint
 
     def _decide(self, output: Output) -> Action:
         case = self._case(output)
@@ -226,7 +235,7 @@ class Decisions:
         made_first = self._made_first(output)
         inputs = self._inputs(output, made_first)
         draft = Action(
-            output.address, "none", "up to date", key, request=request, seen=there.etag if there else None,
+            output.address, "none", UP_TO_DATE, key, request=request, seen=there.etag if there else None,
             inputs=inputs, sources=output.sources, upstream=made_first, protect=output.protect,
             templates=output.templates,
         )  # fmt: skip

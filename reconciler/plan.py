@@ -62,14 +62,14 @@ def plan(  # noqa: PLR0913 - each of them is a person's word about the plan
     templates = plan_templates(desired, observed, prune=prune, wanted=named)
     rules = Rules(frozenset(wanted), frozenset(replace_addresses), prune, dict(in_the_way(templates)), max_attempts)
     decisions = Decisions(desired, observed, rules)
-    actions = [decisions.decide(address) for address in wanted]
+    actions = [action for action in map(decisions.decide, sorted(wanted)) if action is not None]
     if prune:
         actions += filter(None, map(decisions.left_behind, list(actions)))
     gone = (records.keys() | observed.pending.keys()) - desired.outputs.keys() - set(excluded)
     actions += [decisions.undeclared(address) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
     copied = _without_circles(actions, records)
-    return Plan(copied, moves, recorded=len(records), templates=templates, upgrades=decisions.upgrades)
+    return Plan(copied, moves, len(records), templates, decisions.upgrades, decisions.settled)
 
 
 def _without_circles(actions: list[Action], records: Mapping[str, Record]) -> tuple[Action, ...]:

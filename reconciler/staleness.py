@@ -177,15 +177,14 @@ def _foreign(plan: Plan, observed: ObservedState) -> Iterator[str]:
     """Yield what a plan for this lockfile could not hold: it would touch what is not ours."""
     made = {action.address for action in plan.actions if action.kind in EFFECTIVE - _GOING}
     former = {new: old for old, new in plan.moves.items()}
+    ours = {glance.object: glance.etag for glance in observed.glances.values()}
     for action in plan.actions:
-        address = former.get(action.address, action.address)
-        record, begun = observed.records.get(address), observed.pending.get(address)
-        ours = record is not None and record.object == action.object
-        if action.kind == "delete" and not (ours and record and record.etag == action.seen):
+        begun = observed.pending.get(former.get(action.address, action.address))
+        if action.kind == "delete" and ours.get(action.object) != action.seen:
             yield f"{action.address}: {action.object} is not ours to delete"
-        if action.kind in _WRITES and action.object in observed.objects and not (ours or begun):
+        if action.kind in _WRITES and action.object in observed.objects and action.object not in ours and not begun:
             yield f"{action.address}: {action.object} is not ours to replace"
-        if action.kind == "wait" and begun is None:
+        if action.kind == "wait" and begun is None and action.origin is None:
             yield f"{action.address}: nothing of it is under way"
         if action.kind in _WRITES and not action.upstream.keys() <= made:
             yield f"{action.address}: what it is made of is not made"

@@ -323,11 +323,14 @@ class BucketStore:
                 raise
             there = await self._objects.get_object(key)
             if there is None or there[0] != content:  # else the answer to an earlier attempt was lost
-                raise GuardError(
-                    f"another run has taken over {self.name}",
-                    advice="nothing is lost: run apply again once it has ended",
-                ) from error
+                raise self._taken_over() from error
+        if (await self._numbers())[-1] != self._last + 1:  # free again, as the other run has folded what came before
+            raise self._taken_over()
         self._last += 1
+
+    def _taken_over(self) -> GuardError:
+        advice = "nothing is lost: run apply again once it has ended"
+        return GuardError(f"another run has taken over {self.name}", advice=advice)
 
     def check(self) -> None:
         """Raise GuardError once the lease of the guard has ended or was taken."""

@@ -99,6 +99,7 @@ class SeededWorld(World):
         self.forced: set[str] = set()
         self.doubled: Counter[str] = Counter()
         self.in_doubt: set[str] = set()
+        self.written: dict[str, datetime] = {}
 
     def later(self, most: float) -> datetime:
         return self.time + timedelta(seconds=self.chance.uniform(0, most))
@@ -131,13 +132,24 @@ class SeededWorld(World):
         if twins > self.doubled[new["token"]]:
             fail(f"{key}: {twins + 1} jobs with one token")
         for other in alike:
-            if other["token"] == new["token"] or key in self.forced:
+            if other["token"] == new["token"] or key in self.forced or self._was_overtaken(other):
                 continue
             there = self.objects.get(key)
             if other["state"] not in TERMINAL:
                 fail(f"{key}: a second job, while one for the same content is {other['state']}")
             if other["state"] == SUCCESS and there is not None and there.etag == other["made"]:
                 fail(f"{key}: made again, though it is there")
+
+    def _was_overtaken(self, job: dict[str, Any]) -> bool:
+        """Tell whether something that a job is made of was written after it was accepted: it may have read either."""
+        accepted, keys, seen = job["time"] - self.ahead, sources_of(job), set[str]()
+        while keys:
+            if self.written.get(key := keys.pop(), accepted) > accepted:
+                return True
+            seen.add(key)
+            makers = [other for other in self.jobs.values() if key_of(other) == key]
+            keys += [source for maker in makers for source in sources_of(maker) if source not in seen]
+        return False
 
     def catch_up(self) -> None:
         """Let happen what was to happen until now, in its order."""
@@ -163,6 +175,7 @@ class SeededWorld(World):
     def _conclude(self, job: dict[str, Any]) -> None:
         if job["fate"] == SUCCESS:
             self._end(job)
+            self.written[key_of(job)] = self.time
         else:
             job["state"], job["passes"] = FAILED, job["fate"] == "passing"
         job.pop("described", None)
@@ -182,6 +195,11 @@ class SeededWorld(World):
 
     def overwritten(self, key: str, etag: str) -> None:
         self.objects[key] = StoredObject(etag, 3)
+        self.written[key] = self.time
+
+
+def sources_of(job: dict[str, Any]) -> list[str]:
+    return [info.url.split(".com/")[1] for info in job["request"].operation[0].video_synthesis.splice_info]
 
 
 def fail(what: str) -> NoReturn:
@@ -589,7 +607,7 @@ class History:
     def run(
         self, desired: DesiredState, processes: list[SeededProcess], *, prune: bool = False, forced: set[str] | None = None
     ) -> None:
-        self.world.forced = {desired.outputs[address].object for address in forced or ()}
+        self.world.forced |= {desired.outputs[address].object for address in forced or ()}
         if not self.weather.shared:
             (process,) = processes
             self.world.on_effect = process.effect  # the disk asks the world
@@ -679,8 +697,8 @@ class History:
         self.world.calm = True
         self._pass(QUIET)
         prune = self.chance.random() < 0.5
-        for _ in range(4):
-            if self._plan(self.manifests.desired(), prune=prune).empty:
+        for number in range(4):
+            if number and self._plan(self.manifests.desired(), prune=prune).empty:
                 break
             forced = self._person(prune=prune)
             self.run(self.manifests.desired(), [self._process(doomed=False)], prune=prune, forced=forced)

@@ -124,7 +124,7 @@ def run(case: dict[str, Any]) -> Plan:
 def test_decision(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
     made = run(case)
-    assert [[action.address, action.kind, action.reason] for action in made.actions] == case["actions"]
+    assert [[action.address, action.kind, action.reason] for action in made.everything] == case["actions"]
     if "changes" in case:
         found = [[change.path, change.before, change.after] for action in made.actions for change in action.changes]
         assert found == case["changes"]
@@ -199,7 +199,7 @@ def test_every_output_gets_one_action_and_carrying_it_out_leaves_nothing(
         if known != "none":
             records[name] = record(output(name), {f"in/{name}.mp4": name if known == "same" else "before"})
     made = plan(DesiredState(outputs), ObservedState(objects, records), prune=True)
-    assert [action.address for action in made.actions] == sorted(outputs.keys() | records.keys())
+    assert [action.address for action in made.everything] == sorted(outputs.keys() | records.keys())
 
     for action in made.actions:
         if action.kind in ("create", "replace"):

@@ -138,7 +138,7 @@ def _read_rows(root: Path, name: str) -> Rows:
 
 
 @asynccontextmanager
-async def connect(
+async def connect(  # noqa: PLR0913 - each of them is a choice of the command that connects
     project: Project,
     *,
     work: bool = False,

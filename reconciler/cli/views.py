@@ -140,7 +140,7 @@ def validation_data(outputs: int, diagnostics: Sequence[Diagnostic]) -> dict[str
 
 def plan_text(plan: Plan, *, everything: bool = False) -> str:
     """Return a plan as a person reads it: one block for every action, then the line that counts them."""
-    shown = plan.actions if everything else plan.pending
+    shown = plan.everything if everything else plan.pending
     templates = plan.templates if everything else plan.pending_templates
     addresses = [action.address for action in templates] + [action.address for action in shown]
     kept = [_kept(action) for action in templates] + [action.object for action in shown]
@@ -247,7 +247,7 @@ def _upgrades_line(plan: Plan) -> list[str]:
 
 def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
     """Return what ``plan --json`` prints."""
-    shown = plan.actions if everything else plan.pending
+    shown = plan.everything if everything else plan.pending
     return {
         "format": "reconciler.plan/1",
         "summary": plan.summary,

@@ -65,10 +65,11 @@ class Service:
     database is. ``bucket`` is the one that calls without a bucket in their host name mean, and is made.
 
     With ``work`` it renders, up to ``concurrency`` jobs at once (0: what waits goes on waiting), and owns the folder: a
-    second one is refused with GuardError. When it is left, running jobs are stopped and wait for the next one. Without ``work`` it stands beside
-    whoever works: it reads everything, takes and cancels jobs once there is a database, writes no objects, and makes
-    nothing where nothing is. With ``credentials`` every call must be signed with them. ``ways`` settles where callbacks
-    may go. With a ``crew`` other machines render; ``render`` is whoever else does, and then takes ``concurrency`` jobs.
+    second one is refused with GuardError. When it is left, running jobs are stopped and wait for the next one. Without
+    ``work`` it stands beside whoever works: it reads everything, takes and cancels jobs once there is a database,
+    writes no objects, and makes nothing where nothing is. With ``credentials`` every call must be signed with them.
+    ``ways`` settles where callbacks may go. With a ``crew`` other machines render; ``render`` is whoever else does, and
+    then takes ``concurrency`` jobs.
     """
 
     def __init__(  # noqa: PLR0913 - settings of the composition root, all but three with a default

@@ -31,7 +31,8 @@ from tests.cli.program import (
 from tests.service.media import Films
 
 KEY = "state/reconciler.lock"
-LEASE = 10
+SHORT, LONG = 10, 100
+"""Leases in seconds: one that a test waits for, and one that does not end during a test."""
 
 
 class Team:
@@ -39,10 +40,10 @@ class Team:
 
     def __init__(self, root: Path, address: str) -> None:
         self.root = root
-        self._settings = f"{SETTINGS.replace('embedded', address)}lockfile: bucket:{KEY}\nguard_lease: {LEASE}\n"
+        self._settings = f"{SETTINGS.replace('embedded', address)}lockfile: bucket:{KEY}\n"
 
-    def clone(self, name: str) -> Path:
-        return make_project(self.root / name, settings=self._settings)
+    def clone(self, name: str, *, lease: int = LONG) -> Path:
+        return make_project(self.root / name, settings=f"{self._settings}guard_lease: {lease}\n")
 
     def stored(self, suffix: str = "") -> Path:
         """Return where the service keeps the lockfile, or an object that is named after it."""
@@ -55,6 +56,12 @@ class Team:
         except FileNotFoundError:
             return None
         return run
+
+    def expire(self) -> None:
+        """Let the lease of a run that is dead or frozen end, as it does by itself after some seconds."""
+        guard = self.stored(".guard")
+        if guard.exists():
+            guard.write_text(re.sub(r'"renewed": "\d{4}', '"renewed": "2020', guard.read_text()))
 
     def assert_converged(self, clone: Path) -> None:
         assert jobs(self.root) == ONE_JOB_EACH
@@ -88,6 +95,7 @@ def test_the_other_clones_find_nothing_to_do(team: Team) -> None:
 def test_of_two_at_once_one_leaves(team: Team) -> None:
     here, there = team.clone("here"), team.clone("there")
     with begun(team, here) as first:
+        first.send_signal(signal.SIGSTOP)  # so that it is still there when the second one looks
         status, out, err = run(there, "apply", "--yes")
         assert (status, out) == (1, "")
         holder = rf"apply by \S+ on {re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d"
@@ -95,6 +103,7 @@ def test_of_two_at_once_one_leaves(team: Team) -> None:
         assert "--guard-timeout" in err
         for words in (("plan",), ("status",), ("show", "last")):
             assert run(there, *words)[0] == 0
+        first.send_signal(signal.SIGCONT)
         out, err = first.communicate(timeout=120)
     assert (first.returncode, out.splitlines()[-1]) == (0, "Apply: 5 created, 0 replaced, 0 deleted."), err
     team.assert_converged(there)
@@ -110,57 +119,59 @@ def test_of_two_at_once_one_waits_when_told_to(team: Team) -> None:
     team.assert_converged(there)
 
 
-def test_a_run_that_was_frozen_past_its_lease_stops_before_its_next_effect(team: Team) -> None:
-    here, there = team.clone("here"), team.clone("there")
+@pytest.mark.parametrize("lease", [LONG, pytest.param(SHORT, marks=pytest.mark.slow)])
+def test_a_run_that_was_frozen_past_its_lease_stops_before_its_next_effect(team: Team, lease: int) -> None:
+    here, there = team.clone("here", lease=lease), team.clone("there", lease=lease)
     with begun(team, here) as first:
         first.send_signal(signal.SIGSTOP)
+        if lease == LONG:
+            team.expire()
         status, out, err = run(there, "apply", "--yes", "--guard-timeout", "100")
         assert status == 0, out + err
         assert re.search(r"the guard of apply by .* had ended, and was taken", err)
         assert jobs(team.root) == ONE_JOB_EACH
         before = team.stored().read_bytes()
         first.send_signal(signal.SIGCONT)
-        out, err = first.communicate(timeout=60)
-        assert first.returncode == 1, out + err
-    assert "error: this run has lost the guard" in err or "error: another run has taken over" in err
-    assert "nothing is lost" in err
-    assert "Traceback" not in err
+        assert_lost(first)
     assert team.stored().read_bytes() == before
     team.assert_converged(here)
 
 
-def test_frozen_and_back_beside_the_one_that_took_over(team: Team) -> None:
-    here, there = team.clone("here"), team.clone("there")
+@pytest.mark.parametrize("lease", [LONG, pytest.param(SHORT, marks=pytest.mark.slow)])
+def test_frozen_and_back_beside_the_one_that_took_over(team: Team, lease: int) -> None:
+    here, there = team.clone("here", lease=lease), team.clone("there", lease=lease)
     with begun(team, here) as first:
         first.send_signal(signal.SIGSTOP)
         holder = team.holder()
+        if lease == LONG:
+            team.expire()
         with start(there, "apply", "--yes", "--guard-timeout", "100") as second:
             wait_for(lambda: team.holder() not in (None, holder))
             first.send_signal(signal.SIGCONT)
-            out, err = first.communicate(timeout=60)
-            assert first.returncode == 1, out + err
-            assert "nothing is lost" in err
+            assert_lost(first)
             out, err = second.communicate(timeout=120)
             assert second.returncode == 0, out + err
     team.assert_converged(here)
+
+
+def assert_lost(process: Popen[str]) -> None:
+    """A run whose guard was taken ends with an error that says so."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    assert "error: this run has lost the guard" in err or "error: another run has taken over" in err
+    assert "nothing is lost" in err
+    assert "Traceback" not in err
 
 
 def killed_and_converged(team: Team, kills: int, chance: random.Random) -> None:
     """Apply from one clone after the other, each killed; the last one, left alone, finishes what they began."""
     for number in range(kills):
         kill_after(team.clone(f"clone{number}"), chance.uniform(0.4, 3.0))
-        expire(team)
+        team.expire()
     last = team.clone("last")
     status, out, err = run(last, "apply", "--yes")
     assert status == 0, out + err
     team.assert_converged(last)
-
-
-def expire(team: Team) -> None:
-    """Let the lease of a dead run end, as it does by itself after some seconds."""
-    guard = team.stored(".guard")
-    if guard.exists():
-        guard.write_text(re.sub(r'"renewed": "\d{4}', '"renewed": "2020', guard.read_text()))
 
 
 def test_killed_in_one_clone_and_continued_in_another(team: Team) -> None:
@@ -175,7 +186,7 @@ def test_killed_many_times_and_continued_elsewhere(team: Team, seed: int) -> Non
 
 @pytest.mark.slow
 def test_the_lease_of_a_killed_run_ends_by_itself(team: Team) -> None:
-    here, there = team.clone("here"), team.clone("there")
+    here, there = team.clone("here", lease=SHORT), team.clone("there", lease=SHORT)
     with begun(team, here) as first:
         first.kill()
         first.communicate()

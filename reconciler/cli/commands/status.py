@@ -85,9 +85,9 @@ async def _lines(project: Project, patterns: tuple[str, ...]) -> list[Line]:
 
 def _chosen(plan: Plan, patterns: tuple[str, ...]) -> list[Action]:
     if not patterns:
-        return list(plan.actions)
-    wanted = session.matching([action.address for action in plan.actions], patterns, "status")
-    return [action for action in plan.actions if action.address in wanted]
+        return list(plan.everything)
+    wanted = session.matching([action.address for action in plan.everything], patterns, "status")
+    return [action for action in plan.everything if action.address in wanted]
 
 
 def _line(action: Action, lockfile: Lockfile, progress: dict[str, int | None]) -> Line:
