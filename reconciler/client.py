@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 import httpx
 
 from reconciler.api import xml
-from reconciler.api.messages import TAG, Job, JobRequest, JobsReply
+from reconciler.api.messages import TAG, Accepted, AcceptedReply, Job, JobRequest, JobsReply
 from reconciler.api.node import Node
 from reconciler.api.objects import CopyResult
 from reconciler.api.queues import MediaBucket, MediaBucketsReply, QueueInfo, QueuesReply
@@ -103,14 +103,14 @@ class Client:
         """Wait until the next submission may begin: the service may have asked everybody to slow down."""
         await self._transport.turn()
 
-    async def submit(self, request: JobRequest) -> Job:
-        """Submit one job (``POST /jobs``) and return it as the service accepted it. Sent once, at once, never repeated.
+    async def submit(self, request: JobRequest) -> Accepted:
+        """Submit one job (``POST /jobs``) and return its id. Sent once, at once, never repeated.
 
         After UnreachableError with ``sent``, a ServiceError that is ``uncertain``, or MalformedReplyError, the job may
         exist.
         """
         reply = await self._transport.send(_message("POST", "/jobs", request))
-        jobs = _read(JobsReply, reply).jobs_detail
+        jobs = _read(AcceptedReply, reply).jobs_detail
         if not jobs:
             raise reply.malformed("the reply holds no job")
         return jobs[0]

@@ -324,7 +324,7 @@ class BucketStore:
             there = await self._objects.get_object(key)
             if there is None or there[0] != content:  # else the answer to an earlier attempt was lost
                 raise self._taken_over() from error
-        if (await self._numbers())[-1] != self._last + 1:  # free again, as the other run has folded what came before
+        if (await self._numbers())[-1:] != [self._last + 1]:  # free again, as the other run has folded what came before
             raise self._taken_over()
         self._last += 1
 

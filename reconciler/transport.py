@@ -133,6 +133,7 @@ class Transport:
         self._skew: float | None = None
         self._correction = 0.0
         self._http = _pool(base, conduct.parallelism + _BESIDES)
+        self._usual = dict(self._http.headers)  # as build_request would, which merges and parses each address twice
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -223,8 +224,13 @@ class Transport:
         received: httpx.Response | None = None
         try:
             async with asyncio.timeout(_longest(call, largest)):
-                request = self._http.build_request(
-                    call.method, f"{endpoint.url}{call.path}", params=call.query, headers=headers, content=call.body
+                request = httpx.Request(
+                    call.method,
+                    f"{endpoint.url}{call.path}",
+                    params=call.query or None,
+                    headers={**self._usual, **headers},
+                    content=call.body,
+                    extensions={"timeout": _TIMEOUT.as_dict()},
                 )
                 received = await self._http.send(request, stream=True)
                 body = await _whole(received, largest)

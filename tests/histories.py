@@ -34,7 +34,7 @@ from reconciler.errors import (
     UnreachableError,
 )
 from reconciler.lockfile import Lockfile
-from reconciler.plan import Plan
+from reconciler.plan import RENDERS, Plan
 from reconciler.planning import make_plan
 from reconciler.report import Report
 from reconciler.state import DesiredState, StoredObject
@@ -605,7 +605,12 @@ class History:
         return process
 
     def run(
-        self, desired: DesiredState, processes: list[SeededProcess], *, prune: bool = False, forced: set[str] | None = None
+        self,
+        desired: DesiredState,
+        processes: list[SeededProcess],
+        *,
+        prune: bool = False,
+        forced: set[str] | None = None,
     ) -> None:
         self.world.forced |= {desired.outputs[address].object for address in forced or ()}
         if not self.weather.shared:
@@ -626,7 +631,9 @@ class History:
         """Run once; whatever may come of it is told, whatever may not is a violation."""
         report = Report()
         await asyncio.sleep(process.chance.choice((0, 0.5, 40.0)) if self.weather.shared else 0)
-        self.tell(f"{process.name}: starts{' with prune' if prune else ''}{f', replaces {sorted(forced)}' if forced else ''}")
+        self.tell(
+            f"{process.name}: starts{' with prune' if prune else ''}{f', replaces {sorted(forced)}' if forced else ''}"
+        )
         allowed: tuple[type[BaseException], ...] = (ApplyError, Interrupted, ClientError, Crash)
         if self.weather.shared:
             allowed += (GuardError,)
@@ -665,10 +672,18 @@ class History:
             lockfile.close()
 
     async def _apply(
-        self, client: SeededClient, lockfile: Lockfile, desired: DesiredState, report: Report, prune: bool, forced: set[str]
+        self,
+        client: SeededClient,
+        lockfile: Lockfile,
+        desired: DesiredState,
+        report: Report,
+        prune: bool,
+        forced: set[str],
     ) -> None:
         client.process.lockfile = lockfile
         made, _ = await make_plan(client, lockfile, desired, prune=prune, replace_addresses=forced)
+        # What is made of something that is itself being made waits for its earlier job, and is made again to be sure.
+        self.world.forced |= {action.object for action in made.actions if action.kind in RENDERS and action.job}
         for action in made.pending:
             self.tell(f"{client.process.name}: {action.kind} {action.address} at {action.object}: {action.reason}")
         await apply(

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from reconciler import disk
-from reconciler.api.messages import CANCEL, FAILED, RUNNING, SUBMITTED, SUCCESS, Job, JobOperation, JobRequest
+from reconciler.api.messages import CANCEL, FAILED, RUNNING, SUBMITTED, SUCCESS, Accepted, Job, JobOperation, JobRequest
 from reconciler.api.templates import WATERMARK, Template, TemplateRequest
 from reconciler.apply import Pace, apply
 from reconciler.client import Client
@@ -229,7 +229,7 @@ class SimulatedClient(Client):
     async def turn(self) -> None:
         """Nothing holds back."""
 
-    async def submit(self, request: JobRequest) -> Job:
+    async def submit(self, request: JobRequest) -> Accepted:
         await self.process.reach("submit: before")
         await asyncio.sleep(0)
         number = len(self.world.jobs)
@@ -244,7 +244,7 @@ class SimulatedClient(Client):
         await self.process.reach("submit: accepted")
         if number in self.world.lose_answer_of:
             raise UnreachableError("POST /jobs: no answer", sent=True)
-        return self.world.describe(name)
+        return Accepted(job_id=name)
 
     async def jobs(self, ids: Iterable[str]) -> dict[str, Job]:
         await self.process.reach("jobs")
@@ -546,19 +546,52 @@ def run_once(
         made, client, lockfile = await plan_once(world, desired, **options)
         report = Report()
         try:
-            await apply(
-                made,
-                client,
-                lockfile,
-                report,
-                wire=send,
-                clock=world,
-                pace=pace or Pace(parallelism=3, poll=1.0, visibility=120),
-                stop=stop or asyncio.Event(),
-                bell=bell,
-            )
+            await apply_once(made, client, lockfile, report, world, pace=pace, stop=stop, bell=bell)
         finally:
             lockfile.close()
         return report
 
     return in_world(world, main())
+
+
+async def apply_once(
+    made: Plan,
+    client: Client,
+    lockfile: Lockfile,
+    report: Report,
+    world: World,
+    *,
+    pace: Pace | None = None,
+    stop: asyncio.Event | None = None,
+    bell: Bell | None = None,
+) -> None:
+    await apply(
+        made,
+        client,
+        lockfile,
+        report,
+        wire=send,
+        clock=world,
+        pace=pace or Pace(parallelism=3, poll=1.0, visibility=120),
+        stop=stop or asyncio.Event(),
+        bell=bell,
+    )
+
+
+def run_shared(world: World, desired: DesiredState, run: str, **options: Any) -> Report:
+    """Plan and apply once against the lockfile in the bucket, on a machine whose disk holds nothing."""
+
+    async def main() -> Report:
+        client, report = SimulatedClient(world), Report()
+        async with shared_lockfile(client, run) as lockfile:
+            made, _ = await make_plan(client, lockfile, desired, **options)
+            await apply_once(made, client, lockfile, report, world)
+        return report
+
+    return in_world(world, main())
+
+
+async def plan_shared(world: World, desired: DesiredState, **options: Any) -> Plan:
+    lockfile = await shared_state(world)
+    made, _ = await make_plan(SimulatedClient(world, Process()), lockfile, desired, **options)
+    return made

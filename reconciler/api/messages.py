@@ -140,6 +140,18 @@ class JobsReply(Node):
     next_token: Text | None = Field(None, description="Context of the next page; absent at the end.")
 
 
+class Accepted(Node):
+    """What is needed of a job that was just submitted."""
+
+    job_id: Text = Field(description="j and 32 hexadecimal digits.")
+
+
+class AcceptedReply(Node):
+    """The reply to ``POST /jobs``, read for nothing but its job."""
+
+    jobs_detail: tuple[Accepted, ...] | None = Field(None, description="The jobs.")
+
+
 class Callback(Node):
     """What is sent to whoever wants to know that a job has ended; root element ``Response``.
 

@@ -127,16 +127,27 @@ def jobs(root: Path) -> dict[str, int]:
 
 
 @contextmanager
-def serving(root: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run ``reconciler serve`` on a project's folder while the block runs; give its address."""
+def serving(
+    root: Path, *flags: str, env: Mapping[str, str] | None = None, said: list[str] | None = None
+) -> Iterator[str]:
+    """Run ``reconciler serve`` on a project's folder while the block runs; give its address.
+
+    What it says goes into ``said``.
+    """
+    lines = [] if said is None else said
     with start(root, "serve", "--port", "0", *flags, env=env) as server:
         try:
             assert server.stderr is not None
-            line = next(line for line in server.stderr if line.startswith("Serving "))
-            drain = threading.Thread(target=server.stderr.read, daemon=True)
-            drain.start()
-            yield line.split(" on ")[1].split(";")[0]
+            first = ""
+            while not first.startswith("Serving "):
+                first = next(server.stderr)
+                lines.append(first)
+            heard = threading.Thread(target=lines.extend, args=(server.stderr,))
+            heard.start()
+            yield first.split(" on ")[1].split(";")[0]
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(20)
-            drain.join()
+        heard.join()
+        assert server.stdout is not None
+        lines.extend(server.stdout)

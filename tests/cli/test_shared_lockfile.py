@@ -22,7 +22,6 @@ from tests.cli.program import (
     jobs,
     kill_after,
     make_project,
-    rendering,
     run,
     serving,
     start,
@@ -76,10 +75,11 @@ def team(tmp_path: Path, films: Films) -> Iterator[Team]:
         yield Team(tmp_path, address)
 
 
-def begun(team: Team, clone: Path, *words: str) -> Popen[str]:
-    """Begin an apply, and return once its first jobs are rendered."""
-    process = start(clone, "apply", "--yes", *words)
-    wait_for(lambda: rendering(team.root))
+def begun(team: Team, clone: Path) -> Popen[str]:
+    """Begin an apply that makes one video after the other, and return once its first job is recorded."""
+    process = start(clone, "apply", "--yes", "--parallelism", "1")
+    journal = team.stored(".journal")
+    wait_for(lambda: any(b'"submitted"' in part.read_bytes() for part in journal.glob("0*")))
     return process
 
 
