@@ -83,6 +83,9 @@ class Plan:
 
     ``upgrades`` are the fingerprints, by address, of records that an earlier version of this program digested: they
     are shown to be the same, and nothing is rendered for them.
+
+    ``left`` is how many effective actions were left out, because no more than ``limit`` outputs are to be made.
+    ``refreshed`` is False when the lockfile was trusted and nobody was asked: such a plan is only to be looked at.
     """
 
     actions: tuple[Action, ...]
@@ -91,6 +94,9 @@ class Plan:
     templates: tuple[TemplateAction, ...] = ()
     upgrades: Mapping[str, str] = field(default_factory=dict)
     settled: Mapping[str, str] = field(default_factory=dict)
+    left: int = 0
+    limit: int | None = None
+    refreshed: bool = True
 
     @property
     def everything(self) -> tuple[Action, ...]:
@@ -126,4 +132,4 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do, and nothing in the way."""
-        return not (self.pending or self.pending_templates or self.moves)
+        return not (self.pending or self.pending_templates or self.moves or self.left)

@@ -185,8 +185,10 @@ class _Run:
             return True
         if action.kind == "wait":
             return await self._conclude(action, await self._taken_up(action))
-        if action.job is not None and not await self._supersede(action.address, action.job):
-            return False
+        if action.job is not None:
+            await self.submitter.part(action.address, action.job, action.twins)
+            if not await self._supersede(action.address, action.job):
+                return False
         if self._came_out_the_same(action):
             return True
         self._check_templates(action)

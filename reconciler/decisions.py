@@ -18,6 +18,7 @@ from reconciler.naming import changed
 from reconciler.state import (
     FINGERPRINT_VERSION,
     DesiredState,
+    Glanced,
     ObservedState,
     Output,
     Record,
@@ -32,6 +33,9 @@ from reconciler.state import (
 
 FORMER: Final = "@"
 """Stands between the address of an output and the key at which it left an object behind; no address has it."""
+
+UNKNOWN: Final = ""
+"""The ETag of a source that is taken to be there when nobody is asked: no object has it, so nothing is made of it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,10 @@ class Decisions:
         """Return the ETag of every source that is known; that of a copy is known before it is made."""
         objects = self._observed.objects
         inputs = {key: objects[key].etag for key in output.sources if key in objects}
+        if not self._observed.refreshed:
+            glance = self._glances.get(output.address)
+            own = (glance.inputs if glance is not None else None) or {}
+            inputs = {key: own.get(key, UNKNOWN) for key in output.sources} | inputs
         for name, key in made_first.items():
             origin = self._decided[name].origin if self._decided[name].kind == "reuse" else None
             if origin is not None and origin.etag is not None and "-" not in origin.etag:
@@ -194,7 +202,7 @@ class Decisions:
 
     def _is_settled(self, output: Output) -> bool:
         """Tell quickly that an output is up to date, which most are; False when it takes a closer look."""
-        address, objects = output.address, self._observed.objects
+        address = output.address
         glance = self._glances.get(address)
         if (
             glance is None
@@ -205,14 +213,21 @@ class Decisions:
             or address in self._rules.forced
         ):
             return False
-        there = objects.get(glance.object)
-        if there is None or there.etag != glance.etag or there.size != glance.size:
-            return False
-        try:
-            inputs = {key: objects[key].etag for key in output.sources}
-        except KeyError:
+        inputs = self._inputs_of_settled(output, glance) if self._observed.refreshed else glance.inputs
+        if inputs is None:
             return False
         return fingerprint_of(_content_digest(output), output.sources, inputs) == glance.fingerprint
+
+    def _inputs_of_settled(self, output: Output, glance: Glanced) -> dict[str, str] | None:
+        """Return the ETag of every source; None when one is missing, or the object is not as it was made."""
+        objects = self._observed.objects
+        there = objects.get(glance.object)
+        if there is None or there.etag != glance.etag or there.size != glance.size:
+            return None
+        try:
+            return {key: objects[key].etag for key in output.sources}
+        except KeyError:
+            return None
 
     def _decide(self, output: Output) -> Action:
         case = self._case(output)
@@ -267,6 +282,8 @@ class Decisions:
         begun = self._observed.pending.get(address)
         if begun is None:
             return None
+        if not self._observed.refreshed:
+            return replace(draft, kind="wait", reason="its job was begun", job=begun.job)
         live = self._observed.jobs.get(address)
         if live is None:
             if begun.job:

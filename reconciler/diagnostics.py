@@ -6,9 +6,12 @@ Values only. Finding the position of a node is the business of ``manifest``; pri
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s'\"`]+(?=@)")
 
 Severity = Literal["error", "warning"]
 
@@ -36,6 +39,11 @@ class Diagnostic:
     excerpt: str | None = None
     advice: str | None = None
     subject: str | None = None
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which no address shows the name and password that it holds; it stays as long as it was."""
+    return _USER_INFO.sub(lambda found: "*" * len(found[0]), text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

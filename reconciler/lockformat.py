@@ -122,6 +122,8 @@ def _is_request(request: Mapping[str, Any]) -> bool:
 def _damage_advice(name: str, text: str) -> str:
     if CONFLICT in text:
         return "it holds a merge conflict: keep the newer line of each output, then run plan"
+    if name.startswith("bucket:"):
+        return "`reconciler recover` rebuilds it from the service's jobs; or put the last good version under its key"
     file = name.rpartition("/")[2]
     return f"take the last good version from Git (git checkout -- {file}), or run `reconciler recover`"
 

@@ -69,7 +69,9 @@ def plan(  # noqa: PLR0913 - each of them is a person's word about the plan
     actions += [decisions.undeclared(address) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
     copied = _without_circles(actions, records)
-    return Plan(copied, moves, len(records), templates, decisions.upgrades, decisions.settled)
+    return Plan(
+        copied, moves, len(records), templates, decisions.upgrades, decisions.settled, refreshed=observed.refreshed
+    )
 
 
 def _without_circles(actions: list[Action], records: Mapping[str, Record]) -> tuple[Action, ...]:

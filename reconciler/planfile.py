@@ -92,6 +92,9 @@ class Options:
     excluded: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     prune: bool = False
+    selector: str | None = None
+    changed_since: str | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from reconciler import schema, yaml
-from reconciler.diagnostics import Diagnostic, did_you_mean
+from reconciler.diagnostics import Diagnostic, did_you_mean, without_secrets
 from reconciler.errors import ManifestError, ProjectError
 from reconciler.settings import (
     IN_BUCKET,
@@ -285,7 +285,7 @@ def _wrong_variable(problem: Mapping[str, Any]) -> str:
     where = f"the environment variable {ENVIRONMENT_VARIABLE}{name}{f': `{inner}`' if inner else ''}"
     if problem["type"] == "extra_forbidden":
         return f"{where} is not known; known are {', '.join(f'`{key}`' for key in QueueSettings.model_fields)}"
-    return f"{where} {_wording(problem['type'], problem['msg'])}, not `{problem['input']}`"
+    return f"{where} {_wording(problem['type'], problem['msg'])}, not `{without_secrets(str(problem['input']))}`"
 
 
 def _spelled(name: str, settings: FileSettings) -> str:

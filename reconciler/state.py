@@ -48,7 +48,8 @@ class Output:
     ``request`` holds one operation; its urls are object keys and its output names neither bucket nor region, so that
     the same declaration reads the same in every environment. ``sources`` are the keys it reads (videos, sounds,
     watermark pictures), as they come in the request, ``upstream`` the addresses of those that are outputs themselves,
-    ``templates`` those of the declared templates that it names; what they hold is in the request.
+    ``templates`` those of the declared templates that it names; what they hold is in the request. ``labels`` are for
+    people to select by.
     """
 
     address: str
@@ -61,6 +62,7 @@ class Output:
     ignore_changes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     declared_at: Position | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ class Glanced(Protocol):
     @property
     def files(self) -> Sequence[str] | None:
         """The keys of what belongs to the object."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, str] | None:
+        """The ETag of every source at that time; None where they were not kept when its line was read."""
         ...
 
 
@@ -264,7 +271,8 @@ class ObservedState:
     address; ``jobs`` what the service says of those, by address. ``templates`` are all templates of the service, and
     ``template_records`` those that we keep there, by address. ``failures`` are the last failed attempts by address, and
     ``history`` the service's past jobs of ours, newest first, as far as anybody asked for them. ``glimpsed`` is what is
-    compared of the records, where those are only read when somebody asks for more.
+    compared of the records, where those are only read when somebody asks for more. ``refreshed`` is False when nobody
+    was asked: then everything is taken to be as it was recorded.
     """
 
     objects: Mapping[str, StoredObject]
@@ -276,6 +284,7 @@ class ObservedState:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     history: tuple[PastJob, ...] = ()
     glimpsed: Mapping[str, Glanced] | None = None
+    refreshed: bool = True
 
     @property
     def glances(self) -> Mapping[str, Glanced]:

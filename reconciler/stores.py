@@ -286,6 +286,7 @@ class BucketStore:
         """Shut the run out from which the guard was taken."""
         if self._fence:
             await self.append("")
+            self._fence = False
 
     async def append(self, lines: str) -> None:
         """Write the next part of the journal."""

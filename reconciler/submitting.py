@@ -26,7 +26,7 @@ from reconciler.observe import find_jobs
 from reconciler.pacer import Spacing
 from reconciler.project import QueueLimits
 from reconciler.report import Report
-from reconciler.state import Submission, earlier_fingerprints, fingerprint
+from reconciler.state import LiveJob, Submission, earlier_fingerprints, fingerprint
 from reconciler.wire import with_templates
 
 Wire = Callable[[Mapping[str, Any]], JobRequest]
@@ -105,6 +105,9 @@ class Submitter:
     stop: asyncio.Event
     bell: Bell = field(default_factory=Bell)
     spacing: Spacing = field(init=False)
+    _doubtful: dict[str, Submission] = field(default_factory=dict, init=False)
+    _looking: asyncio.Future[dict[str, LiveJob]] | None = field(default=None, init=False)
+    _look_in_turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def __post_init__(self) -> None:
         self.spacing = Spacing({queue: limits.requests_per_second for queue, limits in self.pace.queues.items()})
@@ -143,6 +146,7 @@ class Submitter:
             await self._turn(attempt, draft.request)
             draft = replace(draft, time=self.now(), sends=sent + attempt + 1)
             await self.lockfile.intend(draft)
+            self.lockfile.store.check()  # writing it may have taken longer than the guard held
             job, slowed = await self._send(draft, action.templates)
             if job is not None:
                 self.bell.expect(job, draft.request)
@@ -175,8 +179,7 @@ class Submitter:
         appears = datetime.fromisoformat(submission.time) + timedelta(seconds=self.pace.visibility)
         with suppress(StoppedError):
             await self.rest(max((appears - self._now()).total_seconds(), 0.0))
-        found = await find_jobs(self.client, {submission.address: submission})
-        if (live := found.get(submission.address)) is not None:
+        if (live := await self._found(submission)) is not None:
             await self.part(submission.address, live.job, live.twins)
 
     def now(self) -> str:
@@ -221,6 +224,19 @@ class Submitter:
                 raise await self._refused(submission, "Unreachable", error.message) from error
         return await self._settle(submission, since=self._now()), slowed
 
+    async def _found(self, submission: Submission) -> LiveJob | None:
+        """Look for the jobs that carry a token; one look at the service's list is for all that are in doubt by then."""
+        self._doubtful[submission.address] = submission
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._look())
+        return (await asyncio.shield(self._looking)).get(submission.address)
+
+    async def _look(self) -> dict[str, LiveJob]:
+        async with self._look_in_turn:
+            await asyncio.sleep(0)  # for company
+            doubtful, self._doubtful, self._looking = self._doubtful, {}, None
+            return await find_jobs(self.client, doubtful)
+
     async def _refused(self, submission: Submission, code: str, reason: str) -> OutputFailedError:
         """Record that a submission certainly made no job; one that was sent before may have."""
         if submission.sends == 1:
@@ -238,8 +254,7 @@ class Submitter:
         self.report.note(f"{submission.address}: whether its job was made is not known; looking for it")
         while True:
             late = self._now() >= deadline
-            found = await find_jobs(self.client, {submission.address: replace(submission, job=None)})
-            if (live := found.get(submission.address)) is not None:
+            if (live := await self._found(replace(submission, job=None))) is not None:
                 await self.part(submission.address, live.job, live.twins)
                 return live.job
             if late:

@@ -257,7 +257,7 @@ class Transport:
         proxy = proxies.get(parts.scheme) or proxies.get("all")
         if not proxy or proxy_bypass(parts.hostname or ""):
             return ""
-        return f" by way of the proxy {urlsplit(proxy).netloc.rpartition('@')[2] or proxy}"
+        return f" by way of the proxy {(urlsplit(proxy).netloc or proxy).rpartition('@')[2]}"
 
     def _signed(self, call: Call, headers: dict[str, str]) -> dict[str, str]:
         """Return the headers of a call with a signature that begins now."""

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 import yaml_rs
 
-from reconciler.diagnostics import Diagnostic, Position, Severity
+from reconciler.diagnostics import Diagnostic, Position, Severity, without_secrets
 from reconciler.errors import ManifestError
 
 Path = tuple[str | int, ...]
@@ -207,7 +207,7 @@ def excerpt(lines: Sequence[str], position: Position) -> str | None:
         return None
     line = lines[position.line - 1].rstrip()[:_EXCERPT_LENGTH]
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.replace("\t", "→"))
-    return shown or None
+    return without_secrets(shown) or None
 
 
 def _is_plain(text: str) -> bool:

@@ -353,9 +353,9 @@ class SimulatedDisk:
         """Take note of what is synced while the block runs, and sync nothing in earnest."""
         real = os.fsync
 
-        def fsync(number: int) -> None:
+        def fsync(fd: Any) -> None:
             effect("sync: before")
-            self._sync(number)
+            self._sync(fd)
 
         os.fsync = fsync
         try:

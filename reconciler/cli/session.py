@@ -298,14 +298,20 @@ async def changing_lockfile(
     from reconciler.stores import BucketStore
 
     run = secrets.token_hex(8)
-    guard = SharedGuard(client, project.lockfile_key, run, project.guard_lease, time.monotonic)
+    guard = SharedGuard(client, project.lockfile_key, run, project.guard_lease, _ticks)
     async with guard.held(what, patience=patience):
         fence = guard.taken_from is not None
         store = BucketStore(client, project.lockfile_key, run=run, check=guard.check, fence=fence)
         lockfile = Lockfile(store, await store.load())
         if fence:
+            await store.begin()  # now, not after the plan was made: what it is made from stands still from here on
             lockfile.note = f"the guard of {guard.taken_from} had ended, and was taken"
         yield lockfile
+
+
+def _ticks() -> float:
+    """Return the seconds of a clock that goes on while the machine sleeps, as a lease does."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @asynccontextmanager

@@ -56,9 +56,9 @@ class Watch:
 
     def found(self) -> dict[str, list[str]]:
         """Return the secrets that can be found, each with where."""
-        places = {
-            str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()
-        }
+        files = [path for path in self.root.rglob("*") if path.is_file()]
+        places = {str(path.relative_to(self.root)): path.read_bytes() for path in files}
+        places["names of files"] = "\n".join(places).encode()
         places["what was said"] = "\n".join(self.said).encode()
         return {
             secret: where
@@ -90,23 +90,37 @@ def test_the_forms_are_found() -> None:
     assert any(form in quote(f"a {SECRET_KEY}", safe="").encode() for form in forms(SECRET_KEY))
 
 
-def test_every_command_on_a_signed_service(watch: Watch, films: Films) -> None:
-    env = environment(**CREDENTIALS)
+@contextmanager
+def signed(watch: Watch, films: Films) -> Iterator[Path]:
+    """Run a service that checks signatures; give a project of it whose lockfile is in the bucket."""
     server = make_project(watch.root / "server")
     drop_films(server, films)
-    with serving(server, "--verbose", env=env, said=watch.said) as address:
-        project = make_project(
-            watch.root / "client",
-            settings=f"{SETTINGS.replace('embedded', address)}lockfile: bucket:state/reconciler.lock\n",
-        )
-        local = make_project(watch.root / "local", settings=SETTINGS.replace("embedded", address))
-        watch.run(project, "plan", "--out", str(project / "saved.plan"), env=env)
-        watch.run(project, "show", str(project / "saved.plan"), env=env)
-        watch.run(project, "apply", str(project / "saved.plan"), "--verbose", env=env)
-        watch.run(project, "apply", "--yes", "--replace", "last", "--json", "--callback-listen", "127.0.0.1:0", env=env)
-        watch.run(local, "apply", "--yes", "--verbose", env=env)
+    with serving(server, "--verbose", env=environment(**CREDENTIALS), said=watch.said) as address:
+        settings = f"{SETTINGS.replace('embedded', address)}lockfile: bucket:state/reconciler.lock\n"
+        yield make_project(watch.root / "client", settings=settings)
+
+
+def test_an_apply_on_a_signed_service(watch: Watch, films: Films) -> None:
+    with signed(watch, films) as project:
+        watch.run(project, "apply", "--yes", "--verbose", "--target", 'video["a"]', env=environment(**CREDENTIALS))
+        other = environment(**{**CREDENTIALS, "TENCENTCLOUD_SECRET_KEY": OTHER_KEY})
+        assert "SignatureDoesNotMatch" in watch.run(project, "plan", "--verbose", expected=1, env=other)
+    assert watch.found() == {}
+
+
+@pytest.mark.slow
+def test_every_command_on_a_signed_service(watch: Watch, films: Films) -> None:
+    env = environment(**CREDENTIALS)
+    with signed(watch, films) as project:
+        saved = str(project / "saved.plan")
+        on_disk = (project / "reconciler.yaml").read_text().replace("lockfile: bucket:state/reconciler.lock\n", "")
+        local = make_project(watch.root / "local", settings=on_disk)
         for words in (
             ("validate",),
+            ("plan", "--out", saved),
+            ("show", saved),
+            ("apply", saved, "--verbose"),
+            ("apply", "--yes", "--replace", "last", "--json", "--callback-listen", "127.0.0.1:0"),
             ("plan", "--json", "--verbose"),
             ("status", "--json"),
             ("show", "last", "--json"),
@@ -116,6 +130,8 @@ def test_every_command_on_a_signed_service(watch: Watch, films: Films) -> None:
             ("doctor", "--json"),
         ):
             watch.run(project, *words, env=env)
+        watch.run(local, "recover", "--yes", "--verbose", env=env)
+        watch.run(local, "apply", "--yes", "--verbose", env=env)
         other = {**env, "TENCENTCLOUD_SECRET_KEY": OTHER_KEY}
         for words in (
             ("plan", "--verbose"),
@@ -123,6 +139,7 @@ def test_every_command_on_a_signed_service(watch: Watch, films: Films) -> None:
             ("status",),
             ("doctor",),
             ("unlock", "--yes"),
+            ("recover", "--yes"),
         ):
             assert "SignatureDoesNotMatch" in watch.run(project, *words, expected=1, env=other)
         without_token = {**env, "TENCENTCLOUD_SECURITY_TOKEN": ""}
@@ -130,7 +147,7 @@ def test_every_command_on_a_signed_service(watch: Watch, films: Films) -> None:
     assert watch.found() == {}
 
 
-@pytest.mark.parametrize("words", [("plan", "--verbose"), ("apply", "--yes", "--json"), ("doctor",)])
+@pytest.mark.parametrize("words", [("plan", "--verbose"), ("doctor",)])
 @pytest.mark.parametrize("proxy", ["http://someone:{}@127.0.0.1:1", "socks5://someone:{}@127.0.0.1:1", "someone:{}@h"])
 def test_a_proxy_that_cannot_be_used(watch: Watch, proxy: str, words: tuple[str, ...]) -> None:
     env = environment(**{**CREDENTIALS, "HTTP_PROXY": proxy.format(PROXY), "HTTPS_PROXY": proxy.format(PROXY)})
@@ -152,6 +169,13 @@ def test_an_address_with_a_password_is_refused_without_it(watch: Watch, name: st
     project = make_project(watch.root)
     said = watch.run(project, "plan", "--verbose", expected=1, env=environment(**{name: value}))
     assert name in said
+    assert watch.found() == {}
+
+
+def test_an_address_with_a_password_in_the_settings_is_refused_without_it(watch: Watch) -> None:
+    project = make_project(watch.root, settings=SETTINGS.replace("embedded", f"http://someone:{ADDRESS}@127.0.0.1:1"))
+    assert "reconciler.yaml:2" in watch.run(project, "plan", "--verbose", expected=1, env=environment())
+    (project / "reconciler.yaml").unlink()  # which the person wrote
     assert watch.found() == {}
 
 

@@ -92,6 +92,17 @@ def test_the_other_clones_find_nothing_to_do(team: Team) -> None:
     team.assert_converged(there)
 
 
+def test_a_lockfile_that_was_kept_in_the_folder_is_uploaded(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    settings = here / "reconciler.yaml"
+    settings.write_text(settings.read_text().replace(f"lockfile: bucket:{KEY}\n", ""))
+    assert run(here, "apply", "--yes")[0] == 0
+    team.stored().parent.mkdir()
+    (here / "reconciler.lock").rename(team.stored())
+    assert run(there, "apply", "--yes")[:2] == (0, NOTHING_TO_DO)
+    team.assert_converged(there)
+
+
 def test_of_two_at_once_one_leaves(team: Team) -> None:
     here, there = team.clone("here"), team.clone("there")
     with begun(team, here) as first:
@@ -137,14 +148,12 @@ def test_a_run_that_was_frozen_past_its_lease_stops_before_its_next_effect(team:
     team.assert_converged(here)
 
 
-@pytest.mark.parametrize("lease", [LONG, pytest.param(SHORT, marks=pytest.mark.slow)])
-def test_frozen_and_back_beside_the_one_that_took_over(team: Team, lease: int) -> None:
-    here, there = team.clone("here", lease=lease), team.clone("there", lease=lease)
+@pytest.mark.slow
+def test_frozen_and_back_beside_the_one_that_took_over(team: Team) -> None:
+    here, there = team.clone("here", lease=SHORT), team.clone("there", lease=SHORT)
     with begun(team, here) as first:
         first.send_signal(signal.SIGSTOP)
         holder = team.holder()
-        if lease == LONG:
-            team.expire()
         with start(there, "apply", "--yes", "--guard-timeout", "100") as second:
             wait_for(lambda: team.holder() not in (None, holder))
             first.send_signal(signal.SIGCONT)
@@ -182,6 +191,23 @@ def test_killed_in_one_clone_and_continued_in_another(team: Team) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_killed_many_times_and_continued_elsewhere(team: Team, seed: int) -> None:
     killed_and_converged(team, 5, random.Random(1000 + seed))
+
+
+def test_the_guard_of_a_killed_run_can_be_removed(team: Team) -> None:
+    here, there = team.clone("here"), team.clone("there")
+    with begun(team, here) as first:
+        first.kill()
+        first.communicate()
+    status, _, err = run(there, "apply", "--yes")
+    assert status == 1
+    assert "`reconciler unlock`" in err
+    status, out, err = run(there, "unlock", "--yes")
+    assert (status, out.splitlines()[-1]) == (0, "Removed the guard."), err
+    assert f"on {socket.gethostname()}, since " in out
+    status, _, err = run(there, "apply", "--yes")
+    assert status == 0, err
+    assert "Taking up " in err
+    team.assert_converged(here)
 
 
 @pytest.mark.slow

@@ -58,6 +58,23 @@ def test_the_callback_holds_what_a_query_answers(tmp_path: Path) -> None:
             assert sent.body == reply.content.replace(b"<Response>", b"<Response><EventName>TaskFinish</EventName>", 1)
 
     asyncio.run(main())
+
+
+def test_the_callback_has_the_persons_text_and_the_query_the_token_too(tmp_path: Path) -> None:
+    drop(tmp_path, "a")
+    token = f"reconciler:2:{40 * 'b'}:{16 * '0'}"
+
+    async def main() -> None:
+        async with receiving() as receiver, running(tmp_path, ways=ANYWHERE) as caller:
+            sent = operation("a", user_data=f"order 17 {token}")
+            (job,) = await caller.submit(sent, call_back=receiver.url(), call_back_format="JSON")
+            (received,) = await receiver.until(1)
+            assert json.loads(received.body)["JobsDetail"][0]["Operation"]["UserData"] == "order 17"
+            found = await caller.job(job.job_id)
+            assert found.operation is not None
+            assert found.operation.user_data == f"order 17 {token}"
+
+    asyncio.run(main())
     assert rows(tmp_path) == []
 
 
