@@ -35,7 +35,7 @@ FORMER: Final = "@"
 """Stands between the address of an output and the key at which it left an object behind; no address has it."""
 
 UNKNOWN: Final = ""
-"""The ETag of a source that is taken to be there when nobody is asked: no object has it, so nothing is made of it yet."""
+"""The ETag of a source that nobody recorded, when nobody is asked: no object has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,8 @@ class Decisions:
         inputs = self._inputs_of_settled(output, glance) if self._observed.refreshed else glance.inputs
         if inputs is None:
             return False
-        return fingerprint_of(_content_digest(output), output.sources, inputs) == glance.fingerprint
+        digest = content_digest(request_keys(output))
+        return fingerprint_of(digest, output.sources, inputs) == glance.fingerprint
 
     def _inputs_of_settled(self, output: Output, glance: Glanced) -> dict[str, str] | None:
         """Return the ETag of every source; None when one is missing, or the object is not as it was made."""
@@ -429,10 +430,6 @@ def rendered_after_all(action: Action, record: Record | None) -> Action:
 def _pattern(request: Mapping[str, Any]) -> str:
     """Return the key as it was asked for: ``${ext}`` and ``${jobid}`` are filled in later."""
     return str(request["operation"][0]["output"]["object"])
-
-
-def _content_digest(output: Output) -> str:
-    return content_digest(request_keys(output))
 
 
 def _missing(draft: Action, known: Collection[str]) -> Action | None:

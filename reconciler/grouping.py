@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -68,7 +68,8 @@ _VALUE: Final = re.compile(
 )
 _IN_PATH: Final = re.compile(rf"((?<=^{re.escape(_INPUTS)}).+|(?<=\[)\d+(?=\]))", re.DOTALL)
 _DIGITS: Final = re.compile(r"\d+")
-_WORDS: Final = re.compile(r"^\w+|\w+$")
+_FIRST_WORD: Final = re.compile(r"^\w+")
+_LAST_WORD: Final = re.compile(r"\w+$")
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -130,6 +131,151 @@ def address_template(address: str) -> str:
     return f"{name}[*]@*" if '"]@' in key else f"{name}[*]"
 
 
+class Likeness:
+    """What texts have in common, as they come: how they begin, and how they end."""
+
+    __slots__ = ("_first", "_head", "_joker", "_same", "_tail")
+
+    def __init__(self, first: str, joker: str = ELLIPSIS) -> None:
+        self._first = self._head = self._tail = first
+        self._joker = joker
+        self._same = True
+
+    def add(self, text: str) -> None:
+        """Take one more text into account."""
+        if text == self._first:
+            return
+        self._same = False
+        if not text.startswith(self._head):
+            self._head = commonprefix((self._head, text))
+        if not text.endswith(self._tail):
+            self._tail = commonprefix((self._tail[::-1], text[::-1]))[::-1]
+
+    def merge(self, other: Likeness) -> None:
+        """Take all texts of another into account."""
+        if other._same:
+            self.add(other._first)
+            return
+        self._same = False
+        self._head = commonprefix((self._head, other._head))
+        self._tail = commonprefix((self._tail[::-1], other._tail[::-1]))[::-1]
+
+    def __str__(self) -> str:
+        """The text itself when there was no other; otherwise its common ends, whole words, around the joker."""
+        if self._same:
+            return self._first
+        head, tail = _LAST_WORD.sub("", self._head), _FIRST_WORD.sub("", self._tail)
+        # Ends that overlap in the shortest text were counted twice.
+        return f"{head}{self._joker}{'' if head.endswith(tail) else tail}"
+
+
+class _Spread:
+    """How one field changes, as the actions of a pile come."""
+
+    def __init__(self, path: Shape, change: Change) -> None:
+        self._path = path
+        self._places: list[Likeness] = []
+        self._before, self._after = Likeness(value_text(change.before)), Likeness(value_text(change.after))
+        self._pairs: dict[tuple[str, str], int] = {}
+        self._others = 0
+        self._is_input = change.path.startswith(_INPUTS)
+
+    def add(self, places: Sequence[str], change: Change) -> None:
+        _add(self._places, places)
+        if self._is_input:
+            return
+        pair = value_text(change.before), value_text(change.after)
+        self._before.add(pair[0])
+        self._after.add(pair[1])
+        self._count(pair, 1)
+
+    def merge(self, other: _Spread) -> None:
+        for place, more in zip(self._places, other._places, strict=True):
+            place.merge(more)
+        self._before.merge(other._before)
+        self._after.merge(other._after)
+        for pair, count in other._pairs.items():
+            self._count(pair, count)
+        self._others += other._others
+
+    def _count(self, pair: tuple[str, str], count: int) -> None:
+        if pair in self._pairs or len(self._pairs) < _PAIRS:
+            self._pairs[pair] = self._pairs.get(pair, 0) + count
+        else:
+            self._others += count
+
+    def field(self) -> Field:
+        pairs = sorted(self._pairs.items(), key=lambda pair: -pair[1])
+        counted = tuple((before, after, count) for (before, after), count in pairs)
+        return Field(_filled(self._path, self._places), str(self._before), str(self._after), counted, self._others)
+
+
+class _Pile:
+    """The actions of a group, as they come: only what the group will say of them is kept."""
+
+    def __init__(self, kind: str, sentence: Shape, address: Likeness) -> None:
+        self.kind = kind
+        self.count = 0
+        self._sentence = sentence
+        self._address = address
+        self._values: list[Likeness] = []
+        self._spreads: dict[Shape, _Spread] = {}
+        self._steps: list[Step] = []
+        self._reasons = 1
+
+    @property
+    def room(self) -> int:
+        return min(self.count, SMALL)
+
+    def add(self, step: Step, values: Sequence[str], paths: _Paths) -> None:
+        self.count += 1
+        if len(self._steps) < EXAMPLES:
+            self._steps.append(step)
+        _add(self._values, values)
+        for path, places, change in paths:
+            spread = self._spreads.get(path)
+            if spread is None:
+                spread = self._spreads[path] = _Spread(path, change)
+            spread.add(places, change)
+
+    def merge(self, other: _Pile) -> None:
+        """Take in another pile; unless both have one reason, only their number is still told."""
+        self.count += other.count
+        self._steps = sorted((*self._steps, *other._steps), key=lambda step: step.address)[:EXAMPLES]
+        self._address.merge(other._address)
+        if self._reasons > 1 or other._reasons > 1 or not self._is_like(other):
+            self._reasons += other._reasons
+            return
+        for value, more in zip(self._values, other._values, strict=True):
+            value.merge(more)
+        for path, spread in self._spreads.items():
+            spread.merge(other._spreads[path])
+
+    def _is_like(self, other: _Pile) -> bool:
+        return self._sentence == other._sentence and self._spreads.keys() == other._spreads.keys()
+
+    def group(self) -> Group:
+        address = self._steps[0].address if self.count == 1 else str(self._address)
+        if self._reasons > 1:
+            return Group(self.kind, address, self.count, f"{self._reasons} other reasons", (), tuple(self._steps))
+        fields = tuple(spread.field() for spread in self._spreads.values())
+        why = _filled(self._sentence, self._values)
+        return Group(self.kind, address, self.count, why, fields, tuple(self._steps))
+
+
+def _add(likenesses: list[Likeness], texts: Sequence[str]) -> None:
+    if likenesses:
+        for likeness, text in zip(likenesses, texts, strict=True):
+            likeness.add(text)
+    else:
+        likenesses.extend(map(Likeness, texts))
+
+
+def _filled(shape: Shape, values: Sequence[Likeness]) -> str:
+    """Return a text again, with what the values have in common."""
+    return shape[0] + "".join(f"{value}{fixed}" for value, fixed in zip(values, shape[1:], strict=True))
+
+
 def grouped(steps: Iterable[Step], room: int) -> list[Group]:
     """Return groups, ordered by kind and size, that together take no more ``room`` than given.
 
@@ -139,7 +285,7 @@ def grouped(steps: Iterable[Step], room: int) -> list[Group]:
     piles: dict[_Sort, _Pile] = {}
     for step in steps:
         sentence, values, paths = _read(step)
-        sort = step.kind, address_template(step.address), sentence, tuple([shape for shape, _, _ in paths])
+        sort = step.kind, address_template(step.address), sentence, tuple(dict.fromkeys(path for path, _, _ in paths))
         pile = piles.get(sort)
         if pile is None:
             pile = piles[sort] = _Pile(step.kind, sentence, Likeness(sort[1], "*"))
@@ -180,11 +326,12 @@ def _largest(piles: list[_Pile], room: int) -> list[_Pile]:
         ((turn, ORDER.index(kind), pile) for kind, own in by_kind.items() for turn, pile in enumerate(own)),
         key=lambda turn: turn[:2],
     )
-    left = room - (SMALL + 1) * len(by_kind)
-    kept, rest = [], {}
+    left = room - SMALL * len(by_kind)  # for what is left of each kind
+    kept: list[_Pile] = []
+    rest: dict[str, _Pile] = {}
     for _, _, pile in turns:
-        left -= pile.room
-        if left >= 0:
+        if pile.kind not in rest and pile.room <= left:
+            left -= pile.room
             kept.append(pile)
         elif pile.kind in rest:
             rest[pile.kind].merge(pile)

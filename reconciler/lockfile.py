@@ -53,10 +53,10 @@ class Lockfile:
 
     Reading needs no guard. Every change goes through one of the methods below ``begin``, which put it into the
     journal before they return; they raise LockfileError when the store refuses. What is changed at the same time is
-    written together: one sync covers many.
+    written together: one sync covers many. With ``inputs`` its glances tell what the sources held, too.
     """
 
-    def __init__(self, store: Store, snapshot: Snapshot) -> None:
+    def __init__(self, store: Store, snapshot: Snapshot, *, inputs: bool = False) -> None:
         self.store = store
         self.note = snapshot.note
         self._records = Records()
@@ -69,7 +69,7 @@ class Lockfile:
         self._broken: LockfileError | None = None
         self._changed = snapshot.rebuilt
         if snapshot.source is not None:
-            self._records, self.templates, version = read(snapshot.source, store.name)
+            self._records, self.templates, version = read(snapshot.source, store.name, inputs=inputs)
             self._changed = snapshot.rebuilt or version != VERSION
         for entry in snapshot.entries:
             self._replay_foreign(entry)
@@ -85,13 +85,13 @@ class Lockfile:
         return self._records.glances
 
     @classmethod
-    def load(cls, path: Path, journal: Path) -> Lockfile:
+    def load(cls, path: Path, journal: Path, *, inputs: bool = False) -> Lockfile:
         """Read a lockfile on this disk and replay the journal over it, writing nothing.
 
         Raises LockfileError when the lockfile is damaged or newer than this program.
         """
         store = LocalStore(path, journal, is_whole=is_whole)
-        return cls(store, store.load())
+        return cls(store, store.load(), inputs=inputs)
 
     # Writing. The caller holds the guard.
 

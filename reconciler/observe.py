@@ -1,4 +1,4 @@
-"""client + lockfile → ObservedState. Reads only: it may run beside another apply.
+"""client + lockfile → ObservedState, or the lockfile alone. Reads only: it may run beside another apply.
 
 The bucket is listed by folder, a thousand keys a request, and never asked object by object. The list of jobs is asked
 for only when a submission is in doubt.
@@ -7,18 +7,20 @@ for only when a submission is in doubt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
 
 from reconciler.api.messages import PAUSE, RUNNING, SUBMITTED, SUCCESS, Job
 from reconciler.api.templates import Template
 from reconciler.api.user_data import fingerprint_in, split_user_data
-from reconciler.client import Client
 from reconciler.lockfile import Lockfile
 from reconciler.outcome import key_made, reported_md5, told
 from reconciler.state import (
     DesiredState,
+    Glanced,
     LiveJob,
     ObservedState,
     PastJob,
@@ -26,6 +28,9 @@ from reconciler.state import (
     StoredTemplate,
     Submission,
 )
+
+if TYPE_CHECKING:
+    from reconciler.client import Client
 
 CLOCK_SKEW: Final = timedelta(minutes=15)
 """How far our clock and the service's may be apart: the limit within which the service takes signatures."""
@@ -171,3 +176,53 @@ def _furthest(jobs: Sequence[Job]) -> LiveJob:
 def _earlier(time: str) -> str:
     moment = datetime.fromisoformat(time) - CLOCK_SKEW
     return moment.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+# Nobody is asked.
+
+
+def as_recorded(lockfile: Lockfile) -> ObservedState:
+    """Take everything to be as the lockfile has it."""
+    return ObservedState(
+        objects=_AsRecorded(lockfile.glances.values()),
+        records=lockfile.records,
+        pending=dict(lockfile.pending),
+        templates=tuple(
+            StoredTemplate(record.id, record.tag, record.name, record.stored) for record in lockfile.templates.values()
+        ),
+        template_records=lockfile.templates,
+        failures=lockfile.failures,
+        glimpsed=lockfile.glances,
+        refreshed=False,
+    )
+
+
+class _AsRecorded(Mapping[str, StoredObject]):
+    """The recorded objects by key, and the sources of which all records say the same; put together when asked for."""
+
+    def __init__(self, glances: Iterable[Glanced]) -> None:
+        self._glances = glances
+        self._found: dict[str, StoredObject] | None = None
+
+    def _all(self) -> dict[str, StoredObject]:
+        if self._found is None:
+            etags: dict[str, set[str]] = {}
+            for glance in self._glances:
+                for key, etag in (glance.inputs or {}).items():
+                    etags.setdefault(key, set()).add(etag)
+            sources = {key: StoredObject(*told, 0) for key, told in etags.items() if len(told) == 1}
+            made = {glance.object: StoredObject(glance.etag, glance.size or 0) for glance in self._glances}
+            self._found = sources | made
+        return self._found
+
+    @override
+    def __getitem__(self, key: str) -> StoredObject:
+        return self._all()[key]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    @override
+    def __len__(self) -> int:
+        return len(self._all())

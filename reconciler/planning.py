@@ -1,16 +1,18 @@
-"""Look, then decide: ``observe`` and ``plan`` in turn, as often as the plan needs to know more."""
+"""Look, then decide: ``observe`` and ``plan`` in turn, as often as the plan needs to know more; or trust, and decide."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.action import Plan
-from reconciler.client import Client
 from reconciler.lockfile import Lockfile
-from reconciler.observe import history, observe
+from reconciler.observe import as_recorded, history, observe
 from reconciler.plan import plan
 from reconciler.state import DesiredState, ObservedState
+
+if TYPE_CHECKING:
+    from reconciler.client import Client
 
 
 async def make_plan(
@@ -28,3 +30,9 @@ async def make_plan(
         if observed.history:
             made = plan(desired, observed, **rules)
     return made, observed
+
+
+def plan_unrefreshed(lockfile: Lockfile, desired: DesiredState, **rules: Any) -> tuple[Plan, ObservedState]:
+    """Return the same without asking anybody: the world is taken to be as the lockfile has it."""
+    observed = as_recorded(lockfile)
+    return plan(desired, observed, **rules), observed

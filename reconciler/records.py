@@ -1,7 +1,8 @@
 """The records of a lockfile, by address: a glance at each, the whole of it when somebody asks.
 
 Planning compares four short fields of every record and needs the rest of few. So a lockfile is read line by line; of
-each line only those fields are kept, and where it stands.
+each line only those fields are kept, and where it stands. Where the lockfile is trusted and nobody is asked, what the
+sources held is compared too, and kept.
 """
 
 from __future__ import annotations
@@ -33,8 +34,20 @@ class Glance(msgspec.Struct, gc=False):
     at: int = -1
     length: int = 0
 
+    @property
+    def inputs(self) -> dict[str, str] | None:
+        """Not kept: where the service is asked, it takes a fifth of the memory and nobody looks at it."""
+        return None
+
+
+class LongGlance(Glance, gc=False):
+    """The same with the ETag of every source, for a plan that asks nobody."""
+
+    inputs: dict[str, str] | None = None
+
 
 _LINE: Final = msgspec.json.Decoder(dict[str, Glance])
+_LONG_LINE: Final = msgspec.json.Decoder(dict[str, LongGlance])
 _FIRST: Final = re.compile(rb'\{"version": ([0-9]+), "outputs": \{\n')
 _LAST: Final = b"}}\n"
 _TEMPLATES: Final = b'}, "templates": {\n'
@@ -67,10 +80,14 @@ class Source:
 
 
 class Records(MutableMapping[str, Record]):
-    """Records by address. One that was read stays a line of its source until somebody asks for it."""
+    """Records by address. One that was read stays a line of its source until somebody asks for it.
 
-    def __init__(self, source: Source | None = None) -> None:
+    With ``inputs`` a glance tells the ETags of its sources.
+    """
+
+    def __init__(self, source: Source | None = None, *, inputs: bool = False) -> None:
         self._source = source
+        self._decode = (_LONG_LINE if inputs else _LINE).decode
         self._glances: dict[str, Glance | Record] = {}
         self._whole: dict[str, Record] = {}
 
@@ -81,7 +98,7 @@ class Records(MutableMapping[str, Record]):
         """
         text = line.rstrip().removesuffix(b",")
         try:
-            ((address, glance),) = _LINE.decode(b"{" + text + b"}").items()
+            ((address, glance),) = self._decode(b"{" + text + b"}").items()
         except (msgspec.MsgspecError, ValueError) as error:
             raise Damaged(str(error)) from error
         if address in self._glances:
@@ -154,7 +171,7 @@ class Records(MutableMapping[str, Record]):
             ) from error
 
 
-def read(source: Source, name: str) -> tuple[Records, dict[str, TemplateRecord], int]:
+def read(source: Source, name: str, *, inputs: bool = False) -> tuple[Records, dict[str, TemplateRecord], int]:
     """Read a lockfile: the records of outputs, of templates, and its version. ``name`` is that of the file, for errors.
 
     A lockfile in another shape than this program writes it, by hand perhaps, is read as a whole. Raises LockfileError
@@ -165,7 +182,7 @@ def read(source: Source, name: str) -> tuple[Records, dict[str, TemplateRecord],
     version = _FIRST.fullmatch(head)
     if version is not None:
         check_version(int(version[1]), name)
-        records = Records(source)
+        records = Records(source, inputs=inputs)
         end = _take_up(records, lines, len(head))
         templates = _templates(end, b"".join(lines))
         if templates is not None:

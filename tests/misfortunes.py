@@ -311,8 +311,10 @@ class SeededClient(SimulatedClient):
     def _check_protection(self, key: str) -> None:
         assert self.process.lockfile is not None
         there = self.world.objects.get(key)
-        for record in self.process.lockfile.records.values():
-            if record.protect and record.object == key and there is not None and there.etag == record.etag:
+        for address, record in self.process.lockfile.records.items():
+            declared = self.desired.outputs.get(address)
+            protected = record.protect if declared is None else declared.protect
+            if protected and record.object == key and there is not None and there.etag == record.etag:
                 fail(f"{key}: made anew, though it is protected")
 
     def _lose(self, what: str) -> None:
