@@ -216,8 +216,7 @@ class Decisions:
         inputs = self._inputs_of_settled(output, glance) if self._observed.refreshed else glance.inputs
         if inputs is None:
             return False
-        digest = content_digest(request_keys(output))
-        return fingerprint_of(digest, output.sources, inputs) == glance.fingerprint
+        return fingerprint_of(content_digest(request_keys(output)), output.sources, inputs) == glance.fingerprint
 
     def _inputs_of_settled(self, output: Output, glance: Glanced) -> dict[str, str] | None:
         """Return the ETag of every source; None when one is missing, or the object is not as it was made."""

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.action import Action
@@ -147,9 +146,9 @@ class Likeness:
             return
         self._same = False
         if not text.startswith(self._head):
-            self._head = commonprefix((self._head, text))
+            self._head = _shared_start(self._head, text)
         if not text.endswith(self._tail):
-            self._tail = commonprefix((self._tail[::-1], text[::-1]))[::-1]
+            self._tail = _shared_start(self._tail[::-1], text[::-1])[::-1]
 
     def merge(self, other: Likeness) -> None:
         """Take all texts of another into account."""
@@ -157,8 +156,8 @@ class Likeness:
             self.add(other._first)
             return
         self._same = False
-        self._head = commonprefix((self._head, other._head))
-        self._tail = commonprefix((self._tail[::-1], other._tail[::-1]))[::-1]
+        self._head = _shared_start(self._head, other._head)
+        self._tail = _shared_start(self._tail[::-1], other._tail[::-1])[::-1]
 
     def __str__(self) -> str:
         """The text itself when there was no other; otherwise its common ends, whole words, around the joker."""
@@ -167,6 +166,11 @@ class Likeness:
         head, tail = _LAST_WORD.sub("", self._head), _FIRST_WORD.sub("", self._tail)
         # Ends that overlap in the shortest text were counted twice.
         return f"{head}{self._joker}{'' if head.endswith(tail) else tail}"
+
+
+def _shared_start(one: str, other: str) -> str:
+    differs = (index for index, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return one[: next(differs, min(len(one), len(other)))]
 
 
 class _Spread:
@@ -294,7 +298,7 @@ def grouped(steps: Iterable[Step], room: int) -> list[Group]:
 
 
 _Sort: TypeAlias = tuple[str, str, Shape, tuple[Shape, ...]]
-_Paths: TypeAlias = Sequence[tuple[Shape, Sequence[str], "Change"]]
+_Paths: TypeAlias = Sequence[tuple[Shape, Shape, "Change"]]
 
 
 def _rank(group: Group) -> tuple[int, int, str]:
@@ -344,7 +348,7 @@ def _room_of(piles: Iterable[_Pile]) -> int:
     return sum(pile.room for pile in piles)
 
 
-def _read(step: Step) -> tuple[Shape, Sequence[str], _Paths]:
+def _read(step: Step) -> tuple[Shape, Shape, _Paths]:
     """Return the reason's fixed parts and its values, and the same of the path of each change."""
     if all(change.path.startswith(_INPUTS) for change in step.changes):
         return *_cut(step.reason), ()
@@ -356,8 +360,9 @@ def _beside_change(step: Step) -> str:
     lead, told, _ = step.reason.partition(f"{step.changes[0].path}: ")
     if not told:
         return step.reason
-    copied = step.reason.endswith(" has the same content") and isinstance(step, Action) and step.origin
-    parts = (lead.strip(" :("), f"{step.origin} has the same content" if copied else "")  # type: ignore[union-attr]
+    origin = step.origin if isinstance(step, Action) else None
+    copied = f"{origin} has the same content"
+    parts = (lead.strip(" :("), copied if step.reason.endswith(f"; {copied}") else "")
     return "; ".join(filter(None, parts))
 
 

@@ -144,11 +144,6 @@ class Records(MutableMapping[str, Record]):
     def __repr__(self) -> str:
         return f"Records({dict(self)!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return dict(self) == other if isinstance(other, Mapping) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
     def lines(self) -> Iterator[str]:
         """Yield the line of every record in address order, without its comma; what nobody changed as it was read."""
         for address in sorted(self._glances):

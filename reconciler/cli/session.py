@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.api.signing import Credentials
     from reconciler.apply import Pace
     from reconciler.cli import Globals
+    from reconciler.cli.selecting import Selection
     from reconciler.client import Client
     from reconciler.diagnostics import Diagnostic
     from reconciler.inflight import Bell
@@ -264,8 +265,8 @@ def pace(project: Project, *, parallelism: int | None, wait: bool, fail_fast: bo
 # Recorded state.
 
 
-async def open_lockfile(project: Project, client: Client | None = None) -> Lockfile:
-    """Read the project's lockfile and journal, for looking only.
+async def open_lockfile(project: Project, client: Client | None = None, *, inputs: bool = False) -> Lockfile:
+    """Read the project's lockfile and journal, for looking only; with ``inputs`` as ``Lockfile`` says.
 
     One that is kept in the bucket is read through ``client``, or through one of its own.
     """
@@ -273,12 +274,12 @@ async def open_lockfile(project: Project, client: Client | None = None) -> Lockf
     from reconciler.stores import BucketStore
 
     if project.lockfile_key is None:
-        return Lockfile.load(project.lockfile, project.state_dir / _named("journal", project))
+        return Lockfile.load(project.lockfile, project.state_dir / _named("journal", project), inputs=inputs)
     if client is None:
         async with connect(project) as own:
-            return await open_lockfile(project, own)
+            return await open_lockfile(project, own, inputs=inputs)
     store = BucketStore(client, project.lockfile_key)
-    return Lockfile(store, await store.load())
+    return Lockfile(store, await store.load(), inputs=inputs)
 
 
 @asynccontextmanager
@@ -348,29 +349,33 @@ def _named(name: str, project: Project) -> str:
 # Planning.
 
 
-async def make_plan(
+async def make_plan(  # noqa: PLR0913 - the parts of a plan
     project: Project,
-    client: Client,
+    client: Client | None,
     lockfile: Lockfile,
     desired: DesiredState,
     *,
     selection: Selection,
-    prune: bool,
+    changed: Collection[str] | None = None,
 ) -> tuple[Plan, ObservedState]:
-    """Observe the world and plan against it; return also what was seen."""
-    from reconciler.planning import make_plan as look_and_plan
+    """Observe the world and plan against it; return also what was seen. Without a client nobody is asked.
 
-    addresses = sorted(desired.outputs.keys() | lockfile.records.keys())
-    return await look_and_plan(
-        client,
-        lockfile,
-        desired,
-        prune=prune or project.policy.prune,
-        replace_addresses=selection.replaced(addresses),
-        only=selection.chosen(addresses),
-        excluded=selection.excluded(addresses),
-        max_attempts=project.policy.max_attempts,
-    )
+    ``changed`` are the addresses that differ from the selection's revision.
+    """
+    from reconciler.limits import limited
+    from reconciler.planning import make_plan as look_and_plan
+    from reconciler.planning import plan_unrefreshed
+
+    rules = {
+        **selection.rules(desired.outputs, lockfile.glances, changed),
+        "prune": selection.prune or project.policy.prune,
+        "max_attempts": project.policy.max_attempts,
+    }
+    if client is None:
+        made, observed = plan_unrefreshed(lockfile, desired, **rules)
+    else:
+        made, observed = await look_and_plan(client, lockfile, desired, **rules)
+    return made if selection.limit is None else limited(made, selection.limit), observed
 
 
 def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> list[Diagnostic]:
@@ -389,49 +394,6 @@ def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> li
                 summary = f"{'.'.join(map(str, refusal.path))}: {refusal.message}; the embedded service will refuse it"
                 found.append(Diagnostic("warning", summary, output.declared_at, subject=action.address))
     return found
-
-
-class Selection:
-    """The outputs that ``--target``, ``--exclude`` and ``--replace`` choose; each takes addresses and globs."""
-
-    def __init__(self, targets: tuple[str, ...], excluded: tuple[str, ...], replaced: tuple[str, ...]) -> None:
-        self._targets = targets
-        self._excluded = excluded
-        self._replaced = replaced
-
-    def chosen(self, addresses: list[str]) -> list[str] | None:
-        """Return the addresses that the plan is limited to, or None for all."""
-        return sorted(matching(addresses, self._targets, "--target")) if self._targets else None
-
-    def excluded(self, addresses: list[str]) -> set[str]:
-        """Return the addresses to leave as they are."""
-        return matching(addresses, self._excluded, "--exclude")
-
-    def replaced(self, addresses: list[str]) -> set[str]:
-        """Return the addresses to make anew whatever their state."""
-        return matching(addresses, self._replaced, "--replace")
-
-
-def matching(addresses: list[str], patterns: tuple[str, ...], option: str) -> set[str]:
-    """Return the addresses that a pattern names. Raises UsageError for a pattern that names none."""
-    found: set[str] = set()
-    for pattern in patterns:
-        names = {address for address in addresses if _matches(address, pattern)}
-        if not names:
-            from reconciler.diagnostics import did_you_mean
-
-            advice = did_you_mean(pattern, addresses) or "`reconciler status` lists the addresses"
-            raise UsageError(f"{option} {pattern} names no output", advice=advice)
-        found |= names
-    return found
-
-
-def _matches(address: str, pattern: str) -> bool:
-    """Compare with ``*`` and ``?`` as wildcards; brackets are part of addresses, not of patterns."""
-    import re
-
-    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(expression, address, re.DOTALL) is not None
 
 
 def say(options: Globals, text: str) -> None:

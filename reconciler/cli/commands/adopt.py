@@ -12,6 +12,7 @@ import click
 
 from reconciler.cli import session, views
 from reconciler.cli.asking import confirm
+from reconciler.cli.selecting import matching
 from reconciler.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def _choose(project: Project, patterns: tuple[str, ...]) -> _Choice:
     from reconciler.recover import adopt
 
     desired = session.read_desired(project)
-    wanted = session.matching(sorted(desired.outputs), patterns, "adopt")
+    wanted = matching(sorted(desired.outputs), patterns, "adopt")
     async with session.connect(project) as client:
         lockfile = await session.open_lockfile(project, client)
         observed = await observe(client, lockfile, desired)

@@ -10,6 +10,7 @@ import click
 
 from reconciler.api.messages import CANCEL, RUNNING, TERMINAL
 from reconciler.cli import session
+from reconciler.cli.selecting import matching
 from reconciler.errors import GuardError, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _chosen(pending: Mapping[str, Submission], patterns: tuple[str, ...]) -> dic
     names: set[str] = set()
     for pattern in patterns:
         try:
-            names |= session.matching(sorted(pending), (pattern,), "cancel")
+            names |= matching(sorted(pending), (pattern,), "cancel")
         except UsageError as error:
             raise UsageError(
                 f"{pattern} has no job to cancel: nothing of it is under way", advice=error.advice

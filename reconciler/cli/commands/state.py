@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli import session, views
+from reconciler.cli.selecting import matching
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _count(number: int | str, noun: str) -> str:
 
 
 def _matching(lockfile: Lockfile, patterns: tuple[str, ...]) -> set[str]:
-    return session.matching(sorted(_recorded(lockfile)), patterns, "state")
+    return matching(sorted(_recorded(lockfile)), patterns, "state")
 
 
 def _recorded(lockfile: Lockfile) -> Mapping[str, Record | TemplateRecord]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import session, views
+from reconciler.cli.selecting import Selection, matching
 from reconciler.plan import Action, Plan
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ async def _lines(project: Project, patterns: tuple[str, ...]) -> list[Line]:
     desired = session.read_desired(project)
     async with session.connect(project) as client:
         lockfile = await session.open_lockfile(project, client)
-        everything = session.Selection((), (), ())
-        plan, _ = await session.make_plan(project, client, lockfile, desired, selection=everything, prune=False)
+        plan, _ = await session.make_plan(project, client, lockfile, desired, selection=Selection())
         begun = [submission.job for submission in lockfile.pending.values() if submission.job]
         progress = {name: job.progress for name, job in (await client.jobs(begun)).items()}
     return [_line(action, lockfile, progress) for action in _chosen(plan, patterns)]
@@ -86,7 +86,7 @@ async def _lines(project: Project, patterns: tuple[str, ...]) -> list[Line]:
 def _chosen(plan: Plan, patterns: tuple[str, ...]) -> list[Action]:
     if not patterns:
         return list(plan.everything)
-    wanted = session.matching([action.address for action in plan.everything], patterns, "status")
+    wanted = matching([action.address for action in plan.everything], patterns, "status")
     return [action for action in plan.everything if action.address in wanted]
 
 
