@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from reconciler.api.messages import JobRequest
 from reconciler.diagnostics import Diagnostic, Position
 
-FINGERPRINT_VERSION: Final = "1"
+FINGERPRINT_VERSION: Final = "2"
 """Raised when what goes into a fingerprint changes. It renders nothing anew: where digests differ, what the record
 holds is digested in today's way and compared again."""
 
@@ -47,6 +47,16 @@ _DEFAULT_CRF: Final = 25
 """The quality when neither it nor a bitrate is given."""
 
 
+class Recipe(Protocol):
+    """How the request of an output is made when somebody asks for it; most requests are never looked at."""
+
+    def request(self) -> JobRequest:
+        """Make the request."""
+
+    def digest(self) -> str:
+        """Return ``content_digest`` of the request, without making it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One declared video: what it is called, what it is made of, under which key it is stored.
@@ -54,7 +64,8 @@ class Output:
     ``request`` holds one operation; its urls are object keys and its output names neither bucket nor region, so that
     the same declaration reads the same in every environment. ``sources`` are the keys it reads (videos, sounds,
     watermark pictures), ``upstream`` the addresses of those sources that are outputs themselves, ``templates`` those of
-    the declared templates that it names; what they hold is in the request.
+    the declared templates that it names; what they hold is in the request. ``labels`` are for people to select by.
+    ``row`` is the number of the row that it comes from: its line, where a row has one; 0 without rows.
     """
 
     address: str
@@ -67,6 +78,41 @@ class Output:
     ignore_changes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     declared_at: Position | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    row: int = field(default=0, compare=False)
+    recipe: Recipe | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def lazy(cls, recipe: Recipe, **fields: Any) -> Output:
+        """Return an output whose request is made when it is asked for; ``fields`` are all the others."""
+        made = object.__new__(cls)
+        put = object.__setattr__  # the quickest way around a frozen class: this is done for every output of a project
+        put(made, "recipe", recipe)
+        for name, value in fields.items():
+            put(made, name, value)
+        return made
+
+    def made_of(self, upstream: tuple[str, ...]) -> Output:
+        """Return this output made of these other outputs."""
+        return replace(self, upstream=upstream) if self.recipe is None else self.by(self.recipe, upstream=upstream)
+
+    def by(self, recipe: Recipe, **changed: Any) -> Output:
+        """Return this output with its request made by a recipe, and other fields changed."""
+        kept = {name: getattr(self, name) for name in self.__slots__ if name not in ("request", "recipe")}
+        return Output.lazy(recipe, **{**kept, **changed})
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> JobRequest:
+            """Make the request of a lazy output, whose slot is empty. Not kept: it is a hundred times its recipe."""
+            if name == "request" and self.recipe is not None:
+                return self.recipe.request()
+            raise AttributeError(f"an output has no {name}")
+
+    @property
+    def digest(self) -> str:
+        """Digest of what decides the pixels and the sound, see ``content_digest``."""
+        return content_digest(self.request.plain()) if self.recipe is None else self.recipe.digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +243,14 @@ class ObservedState:
 
 
 def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys that a resolved request reads, each once, sorted: videos, sounds, watermark pictures."""
+    """Return the keys that a resolved request reads, each once, as they come: videos, sounds, watermark pictures."""
     operation = request["operation"][0]
     transcode = operation.get("transcode") or {}
     mixes = [mix for mix in (transcode.get("audio_mix"), *(transcode.get("audio_mix_array") or ())) if mix]
     images = [mark["image"] for mark in operation.get("watermark") or () if mark.get("image")]
-    found = {info["url"] for info in operation["video_synthesis"]["splice_info"]}
-    return tuple(sorted(found | {mix["audio_source"] for mix in mixes} | {image["url"] for image in images}))
+    found = [info["url"] for info in operation["video_synthesis"]["splice_info"]]
+    found += [mix["audio_source"] for mix in mixes]
+    return tuple(dict.fromkeys((*found, *(image["url"] for image in images))))
 
 
 def content(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,13 +301,52 @@ def _without_defaults(name: str, node: Any) -> Any:
     return {key: value for key, value in node.items() if key not in defaults or defaults[key] != value}
 
 
+def content_digest(request: Mapping[str, Any]) -> str:
+    """Digest what decides the picture and the sound, but for what the sources hold: 40 hexadecimal digits.
+
+    A source counts as "the first one", "the second one": what it is called touches no pixel.
+    """
+    places = {key: index for index, key in enumerate(sources_of(request))}
+    kept = content(request)
+    infos = [{**info, "url": places[info["url"]]} for info in kept["video_synthesis"]["splice_info"]]
+    kept["video_synthesis"] = {**kept["video_synthesis"], "splice_info": infos}
+    if transcode := kept.get("transcode"):
+        kept["transcode"] = {name: _placed(name, node, places) for name, node in transcode.items()}
+    if marks := kept.get("watermark"):
+        kept["watermark"] = [_placed_mark(mark, places) for mark in marks]
+    return _digest(kept)
+
+
+def _placed(name: str, node: Any, places: Mapping[str, int]) -> Any:
+    if name == "audio_mix":
+        return {**node, "audio_source": places[node["audio_source"]]}
+    if name == "audio_mix_array":
+        return [_placed("audio_mix", mix, places) for mix in node]
+    return node
+
+
+def _placed_mark(mark: Mapping[str, Any], places: Mapping[str, int]) -> Mapping[str, Any]:
+    image = mark.get("image")
+    return {**mark, "image": {**image, "url": places[image["url"]]}} if image else mark
+
+
 def fingerprint(request: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Digest what decides the result: the content of the request and the ETag of every source.
 
     Two equal fingerprints mean the same picture; the version in front says what went into the digest.
     """
-    text = json.dumps([content(request), dict(inputs)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return fingerprint_of(content_digest(request), sources_of(request), inputs)
+
+
+def fingerprint_of(digest: str, sources: Iterable[str], inputs: Mapping[str, str]) -> str:
+    """Return the fingerprint of a request whose content has this digest and which reads ``sources`` in this order."""
+    text = "\n".join([digest, *(inputs.get(key, "") for key in sources)])
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def request_keys(output: Output) -> dict[str, Any]:
