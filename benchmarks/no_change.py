@@ -59,11 +59,11 @@ def make_project(folder: Path, count: int) -> None:
         (bucket / "input" / f"s{number}.mp4").write_bytes(b"source %d" % number)
     for row in rows:
         (bucket / "output" / f"{row['id']}.mp4").write_bytes(row["id"].encode())
-    asyncio.run(_record(folder))
+    asyncio.run(record(folder))
 
 
-async def _record(folder: Path) -> None:
-    """Adopt every object as what the manifest says, as after a successful apply."""
+async def record(folder: Path) -> None:
+    """Adopt every object that is there as what the manifest says, as after a successful apply."""
     from reconciler.cli import Globals, session
     from reconciler.lockfile import Lockfile
     from reconciler.observe import observe
@@ -75,7 +75,8 @@ async def _record(folder: Path) -> None:
     lockfile = Lockfile.load(project.lockfile, project.state_dir / "journal")
     async with session.connect(project, work=True) as client:
         objects = (await observe(client, lockfile, desired)).objects
-    for address, output in desired.outputs.items():
+    made = {address: output for address, output in desired.outputs.items() if output.object in objects}
+    for address, output in made.items():
         request, inputs = request_keys(output), {key: objects[key].etag for key in output.sources}
         etag = objects[output.object].etag
         lockfile.records[address] = Record(output.object, fingerprint(request, inputs), request, inputs, etag)

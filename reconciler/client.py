@@ -10,11 +10,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import httpx
 
-from reconciler.api import xml
+from reconciler.api import listings, xml
 from reconciler.api.messages import TAG, Accepted, AcceptedReply, Job, JobRequest, JobsReply
 from reconciler.api.node import Node
 from reconciler.api.objects import CopyResult
@@ -348,20 +348,11 @@ def _media_buckets(reply: MediaBucketsReply) -> dict[str, MediaBucket]:
 
 
 def _listing(reply: Reply) -> tuple[dict[str, StoredObject], str]:
-    """Read one page of a listing into plain values: it is done a hundred thousand times, a model each is too slow."""
+    """Read one page of a listing into plain values, and where the next one starts."""
     try:
-        root = xml.parse(reply.body, "ListBucketResult")
-        page = {
-            unquote(entry.findtext("Key", "")): StoredObject(
-                etag=entry.findtext("ETag", "").strip('"'),
-                size=int(entry.findtext("Size", "0")),
-            )
-            for entry in root.iterfind("Contents")
-        }
+        page = listings.read(reply.body)
     except ValueError as error:
         raise reply.malformed(str(error)) from error
-    truncated = (root.findtext("IsTruncated") or "").lower() == "true"
-    marker = unquote(root.findtext("NextMarker") or "") if truncated else ""
-    if truncated and not marker:
+    if page.next_marker == "":
         raise reply.malformed("a truncated listing without NextMarker")
-    return page, marker
+    return dict(zip(page.keys, map(StoredObject, page.etags, page.sizes), strict=True)), page.next_marker or ""

@@ -23,7 +23,6 @@ from reconciler.state import (
     Output,
     Record,
     StoredObject,
-    content_digest,
     earlier_fingerprints,
     fingerprint,
     fingerprint_of,
@@ -216,7 +215,7 @@ class Decisions:
         inputs = self._inputs_of_settled(output, glance) if self._observed.refreshed else glance.inputs
         if inputs is None:
             return False
-        return fingerprint_of(content_digest(request_keys(output)), output.sources, inputs) == glance.fingerprint
+        return fingerprint_of(output.digest, output.sources, inputs) == glance.fingerprint
 
     def _inputs_of_settled(self, output: Output, glance: Glanced) -> dict[str, str] | None:
         """Return the ETag of every source; None when one is missing, or the object is not as it was made."""

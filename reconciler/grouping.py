@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -34,6 +34,8 @@ ORDER: Final = (
 )  # fmt: skip
 """What needs a person comes first, then what destroys, then what costs."""
 
+TROUBLE: Final = frozenset({"conflict", "blocked"})
+
 _PAIRS: Final = 8
 """So many different changes of one field are told apart; the others are only counted."""
 
@@ -53,7 +55,8 @@ _VALUE: Final = re.compile(
     | (?<=\bthe\ object\ of\ ).+(?=\ is$)
     | (?<=\bmade\ for\ ).+(?=,\ and\ is\ there)
     | (?<=\bsame\ as\ ).+$
-    | (?:^|(?<=;\ ))[^;]+(?=\ has\ the\ same\ content)
+    | (?:^|(?<=;\ ))[^;]+(?=\ \([^()]+\)\ has\ the\ same\ content)
+    | (?<=\ \()(?:job\ )?[^()]+(?=\)\ has\ the\ same\ content)
     | (?<=\bbehind\ when\ ).+(?=\ got\ another\ key)
     | (?<=\bits\ template\ ).+(?=\ is\ in\ conflict)
     | (?<=\bjob\ )[^\s,;]+
@@ -280,6 +283,18 @@ def _filled(shape: Shape, values: Sequence[Likeness]) -> str:
     return shape[0] + "".join(f"{value}{fixed}" for value, fixed in zip(values, shape[1:], strict=True))
 
 
+def grouped_moves(moves: Mapping[str, str]) -> list[tuple[int, str, str]]:
+    """Return how many records get a new address, from which template to which, the most frequent first.
+
+    A move that is alone of its kind keeps its own two addresses.
+    """
+    sorts: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for old, new in sorted(moves.items()):
+        sorts.setdefault((address_template(old), address_template(new)), []).append((old, new))
+    found = [(len(own), *(own[0] if len(own) == 1 else sort)) for sort, own in sorts.items()]
+    return sorted(found, key=lambda move: -move[0])
+
+
 def grouped(steps: Iterable[Step], room: int) -> list[Group]:
     """Return groups, ordered by kind and size, that together take no more ``room`` than given.
 
@@ -311,8 +326,8 @@ def _fitted(piles: dict[_Sort, _Pile], room: int) -> list[_Pile]:
     if _room_of(found) <= room:
         return found
     by_reason: dict[tuple[str, Shape, tuple[Shape, ...]], _Pile] = {}
-    for (kind, _, *why), pile in piles.items():
-        sort = kind, why[0], why[1]
+    for (kind, _, sentence, paths), pile in piles.items():
+        sort = kind, sentence, paths
         if sort in by_reason:
             by_reason[sort].merge(pile)
         else:

@@ -8,8 +8,7 @@ sources make sense is not decided here.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from traceback import walk_tb
 from typing import Any, Final, NoReturn
 
@@ -20,10 +19,14 @@ from reconciler import expression, yaml
 from reconciler.diagnostics import Diagnostic, Position, did_you_mean
 from reconciler.errors import ManifestError
 from reconciler.expression import Environment, ExpressionError, Names, UndefinedNameError
+from reconciler.passing import passed_on
 
 SUFFIX: Final = ".yaml.j2"
-_MARK: Final = "\0"
-"""Begins what stands for a key in a layout that is rendered for many rows; no key holds it."""
+_MARK: Final = "\1"
+"""Begins what stands for a key in a layout that is rendered for many outputs; no key that can be sent holds it."""
+
+MAX_RENDERED: Final = 1000
+"""Renderings of one layout that are remembered."""
 
 GIVEN: Final = frozenset(("canvas", "vars", "each"))
 """Names that every layout is given, beside its parameters."""
@@ -67,7 +70,10 @@ _READ: Final = json.JSONDecoder(object_pairs_hook=_unique).decode
 
 
 class Layout:
-    """One layout. ``parameters`` are the names it takes under ``with``; None when other files take part in it."""
+    """One layout. ``parameters`` are the names it takes under ``with``; None when other files take part in it.
+
+    ``passed_on`` are those that it does not look at, see there. ``sees_rows`` tells whether it may look at ``each``.
+    """
 
     def __init__(self, env: Environment, name: str) -> None:
         self.name = name
@@ -76,37 +82,33 @@ class Layout:
         self._template = self._compile(env)
         tree = env.parse(self.text)
         self.parameters = _parameters(tree, env)
-        self._only_placed = _only_placed(tree, self.parameters)
-        self._rendered: dict[Hashable, list[Any]] = {}
+        self.sees_rows = self.parameters is None or "each" in self.parameters
+        self.passed_on = passed_on(tree, (self.parameters or frozenset()) - GIVEN)
+        self._sources = [name for name, listed in self.passed_on.items() if not listed]
+        self._seen = sorted(self.parameters or ())
+        self._rendered: dict[str, list[Any]] = {}
 
     def expand(self, names: Names, subject: str) -> list[Any]:
         """Render the sources for one output.
 
-        What differs between rows is mostly the keys, which a layout hands through to ``place``. So a layout that does
-        nothing else with them is rendered once for every shape, with marks in the place of the keys. Raises
-        ManifestError, located in the layout, or in what it rendered, and naming the output ``subject``.
+        What differs between outputs is mostly keys, and a layout that only passes them on is rendered once for all that
+        differ in nothing else, with marks in the place of the keys. Raises ManifestError, located in the layout, or in
+        what it rendered, and naming the output ``subject``.
         """
-        shape = self._shape(names)
-        if shape is None:
+        marks = {name: _MARK + name for name in self._sources if isinstance(names.get(name), str) and names[name]}
+        if not marks or self.sees_rows:
             return self._render(names, subject)
+        marked = {**names, **marks}
+        shape = repr([marked.get(name) for name in self._seen])
         if shape not in self._rendered:
-            marks = {name: _MARK + name for name in self._only_placed if isinstance(names.get(name), str)}
-            self._rendered[shape] = self._render({**names, **marks}, subject)
+            if len(self._rendered) >= MAX_RENDERED:
+                self._rendered.clear()
+            self._rendered[shape] = self._render(marked, subject)
+        keys = {mark: names[name] for name, mark in marks.items()}
         return [
-            {**item, "url": names[item["url"][1:]]} if _is_marked(item.get("url")) else item
+            {**item, "url": keys[item["url"]]} if isinstance(item.get("url"), str) and item["url"] in keys else item
             for item in self._rendered[shape]
         ]
-
-    def _shape(self, names: Names) -> Hashable | None:
-        """Return everything that the layout sees but keys, or None when it looks at them, or at the whole row."""
-        if not self._only_placed or self.parameters is None:
-            return None
-        return tuple(
-            [
-                None if name in self._only_placed and isinstance(names.get(name), str) else repr(names.get(name))
-                for name in self.parameters
-            ]
-        )
 
     def _render(self, names: Names, subject: str) -> list[Any]:
         try:
@@ -168,19 +170,6 @@ def _parameters(tree: nodes.Template, env: Environment) -> frozenset[str] | None
     return frozenset(meta.find_undeclared_variables(tree)) - set(env.globals)
 
 
-def _only_placed(tree: nodes.Template, parameters: frozenset[str] | None) -> frozenset[str]:
-    """Return the parameters that stand only before ``| place(…)``; none when the layout looks at the whole row."""
-    if parameters is None or parameters & {"each", "vars"}:
-        return frozenset()
-    used = Counter(name.name for name in tree.find_all(nodes.Name))
-    placed = Counter(
-        call.node.name
-        for call in tree.find_all(nodes.Filter)
-        if call.name == "place" and isinstance(call.node, nodes.Name)
-    )
-    return frozenset(name for name in parameters if used[name] == placed[name])
-
-
 class Layouts:
     """The layouts of a project, each read once."""
 
@@ -233,7 +222,3 @@ def _items(text: str) -> list[dict[str, Any]] | None:
 
 def _for(problem: Diagnostic, subject: str) -> Diagnostic:
     return Diagnostic(problem.severity, problem.summary, problem.position, problem.excerpt, problem.advice, subject)
-
-
-def _is_marked(url: object) -> bool:
-    return isinstance(url, str) and url.startswith(_MARK)

@@ -22,7 +22,9 @@ def limited(plan: Plan, count: int) -> Plan:
     kept = _first(plan.actions, count)
     named = {name for action in plan.actions if action.address in kept for name in action.templates}
     actions = tuple(action for action in plan.actions if action.kind not in EFFECTIVE or action.address in kept)
-    templates = tuple(action for action in plan.templates if action.kind not in TEMPLATE_EFFECTS or action.address in named)
+    templates = tuple(
+        action for action in plan.templates if action.kind not in TEMPLATE_EFFECTS or action.address in named
+    )
     left = len(plan.actions) - len(actions) + len(plan.templates) - len(templates)
     return replace(plan, actions=actions, templates=templates, left=left, limit=count)
 

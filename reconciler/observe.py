@@ -206,11 +206,11 @@ class _AsRecorded(Mapping[str, StoredObject]):
 
     def _all(self) -> dict[str, StoredObject]:
         if self._found is None:
-            etags: dict[str, set[str]] = {}
+            told: dict[str, set[str]] = {}
             for glance in self._glances:
                 for key, etag in (glance.inputs or {}).items():
-                    etags.setdefault(key, set()).add(etag)
-            sources = {key: StoredObject(*told, 0) for key, told in etags.items() if len(told) == 1}
+                    told.setdefault(key, set()).add(etag)
+            sources = {key: StoredObject(next(iter(etags)), 0) for key, etags in told.items() if len(etags) == 1}
             made = {glance.object: StoredObject(glance.etag, glance.size or 0) for glance in self._glances}
             self._found = sources | made
         return self._found

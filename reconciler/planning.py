@@ -1,4 +1,4 @@
-"""Look, then decide: ``observe`` and ``plan`` in turn, as often as the plan needs to know more; or trust, and decide."""
+"""Look, then decide: ``observe`` and ``plan`` in turn, as often as the plan needs to know more; or decide unseen."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Row files (CSV, JSON, JSON Lines, YAML) to the rows of a ``for_each``, each with the line it came from.
 
-Text in, values out: reading the file is the caller's business, what a row is used for that of ``resolve``.
+CSV and JSON Lines are read row by row, so a file of a million rows needs the memory of one. Opening the file is the
+caller's business, what a row is used for that of ``resolve``.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache, partial
+from typing import Any, BinaryIO, Final
 
 from reconciler import yaml
 from reconciler.diagnostics import Diagnostic, Position
@@ -19,72 +21,135 @@ from reconciler.errors import ManifestError
 SUFFIXES: Final = (".csv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml")
 """What the name of a row file ends in."""
 
+MAX_PROBLEMS: Final = 20
+"""Rows of a wrong length that are named one by one; those after them are counted."""
+
+Open = Callable[[], BinaryIO]
+"""Opens a row file for reading. Raises OSError."""
+
+Numbered = Iterator[tuple[int, Any]]
+"""Rows, each with its number: its line, or which row it is, counted from 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one file or inline list, in order.
+    """The rows of one file, inline list or mapping, in order; they may be walked through several times.
 
-    ``values`` is a list of mappings or scalars, or a mapping. ``lines`` has the line of each, counted from 1, when the
-    rows come from a file in which a row has a line of its own.
+    ``walk`` begins anew each time it is called. What it yields is a value, or for a mapping ``{"key": …, "value": …}``.
+    ``where`` names a row by its number for people: ``line 7 of data/lessons.csv``. Walking raises ManifestError,
+    located in the file, or OSError.
     """
 
     source: str
-    values: Sequence[Any] | Mapping[str, Any]
-    lines: Sequence[int] = ()
+    walk: Callable[[], Numbered]
+    where: Callable[[int], str]
 
-    def where(self, index: int) -> str:
-        """Name a row for people: ``line 7 of data/lessons.csv``."""
-        if index < len(self.lines):
-            return f"line {self.lines[index]} of {self.source}"
-        return f"row {index + 1} of {self.source}"
+    @classmethod
+    def of(
+        cls, source: str, values: Iterable[Any] | Mapping[str, Any], where: Callable[[int], str] | None = None
+    ) -> Rows:
+        """Return rows that are there already."""
+        return cls(source, partial(_numbered, values), where or partial(_row_of, source))
 
 
-def parse_rows(text: str, source: str) -> Rows:
-    """Read the rows of a file by the suffix of its name.
+def _numbered(values: Iterable[Any] | Mapping[str, Any]) -> Numbered:
+    if isinstance(values, Mapping):
+        return enumerate(({"key": key, "value": value} for key, value in values.items()), 1)
+    return enumerate(values, 1)
 
-    CSV cells are strings, its first line is the header. Raises ManifestError, located in the file.
+
+def _row_of(source: str, number: int) -> str:
+    return f"row {number} of {source}"
+
+
+def _line_of(source: str, number: int) -> str:
+    return f"line {number} of {source}"
+
+
+def read_rows(open_file: Open, source: str) -> Rows:
+    """Return the rows of a file by the suffix of its name, ``source``; nothing is read before they are walked through.
+
+    CSV cells are strings, its first line is the header. Raises ManifestError when the name is not that of a row file.
     """
     suffix = source[source.rfind(".") :].lower()
     if suffix == ".csv":
-        return _csv(text, source)
-    if suffix == ".json":
-        return Rows(source, _collection(_json(text, source, 1), source))
+        return Rows(source, partial(_csv, open_file, source), partial(_line_of, source))
     if suffix in (".jsonl", ".ndjson"):
-        return _json_lines(text, source)
+        return Rows(source, partial(_json_lines, open_file, source), partial(_line_of, source))
+    if suffix == ".json":
+        return Rows(source, partial(_json_file, open_file, source), partial(_row_of, source))
     if suffix in (".yaml", ".yml"):
-        return Rows(source, _collection(yaml.load(text, source).data, source))
-    raise _problem(source, text, (1, 1), "not a row file", f"the name must end in one of {', '.join(SUFFIXES)}")
+        read = cache(lambda: yaml.load(_whole(open_file, source), source))
+        return Rows(source, lambda: _numbered(_collection(read().data, source)), partial(_yaml_line, read))
+    raise _problem(source, "", (1, 1), "not a row file", f"the name must end in one of {', '.join(SUFFIXES)}")
 
 
-def _csv(text: str, source: str) -> Rows:
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    rows: list[dict[str, str]] = []
-    lines: list[int] = []
-    problems: list[Diagnostic] = []
-    line = 1
-    header: list[str] | None = None
-    try:
-        for cells in reader:
+def parse_rows(text: str, source: str) -> Rows:
+    """Return the rows of a file whose text is there already."""
+    return read_rows(lambda: io.BytesIO(text.encode()), source)
+
+
+# CSV.
+
+
+class _Lines:
+    """The lines of a text file; ``record`` has those that were read since it was last cleared."""
+
+    def __init__(self, file: Iterator[str]) -> None:
+        self._file = file
+        self.record: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._file)
+        self.record.append(line)
+        return line
+
+
+def _csv(open_file: Open, source: str) -> Numbered:
+    with open_file() as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        lines = _Lines(text)
+        reader = csv.reader(lines, strict=True)
+        line = 1
+        try:
+            header = next(reader, None)
             if header is None:
-                header = cells
-                _check_header(header, text, source)
-            elif cells and len(cells) != len(header):
-                problems.extend(_problem(source, text, (line, 1), *_ragged(cells, header)).diagnostics)
-            elif cells:
-                rows.append(dict(zip(header, cells, strict=True)))
-                lines.append(line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _problem(
-            source, text, (line, 1), f"not valid CSV: {error}", 'write a cell that holds " as "…""…"'
-        ) from None
-    if header is None:
-        raise _problem(
-            source, text, (1, 1), "the file is empty", "the first line names the columns, such as `id,left,right`"
-        )
+                advice = "the first line names the columns, such as `id,left,right`"
+                raise _problem(source, "", (1, 1), "the file is empty", advice)
+            _check_header(header, lines.record[0], source)
+            yield from _records(reader, header, lines, source)
+        except csv.Error as error:
+            line += reader.line_num - len(lines.record)
+            quoted, advice = "".join(lines.record), 'write a cell that holds " as "…""…"'
+            raise _problem(source, quoted, (line, 1), f"not valid CSV: {error}", advice, first_line=line) from None
+        except UnicodeDecodeError:
+            raise _not_utf8(open_file, source) from None
+
+
+def _records(reader: Any, header: list[str], lines: _Lines, source: str) -> Numbered:
+    """Yield the rows below the header, and at the end raise what is wrong with those that do not fit it."""
+    width = len(header)
+    problems: list[Diagnostic] = []
+    more = 0
+    line: int = reader.line_num + 1
+    lines.record.clear()
+    for cells in reader:
+        if len(cells) == width:
+            yield line, dict(zip(header, cells, strict=True))
+        elif cells and len(problems) < MAX_PROBLEMS:
+            found = _problem(source, lines.record[0], (line, 1), *_ragged(cells, header), first_line=line)
+            problems.extend(found.diagnostics)
+        elif cells:
+            more += 1
+        line = reader.line_num + 1
+        lines.record.clear()
+    if more:
+        summary = f"{more} more row{'s have' if more > 1 else ' has'} another number of cells than the header"
+        problems.append(Diagnostic("error", summary, Position(source, line), None, "compare them with the first line"))
     if problems:
         raise ManifestError(problems)
-    return Rows(source, rows, lines)
 
 
 def _check_header(header: Sequence[str], text: str, source: str) -> None:
@@ -104,14 +169,28 @@ def _ragged(cells: Sequence[str], header: Sequence[str]) -> tuple[str, str]:
     return summary, f"nothing is given for `{header[len(cells)]}`; an empty cell needs its comma"
 
 
-def _json_lines(text: str, source: str) -> Rows:
-    values: list[Any] = []
-    lines: list[int] = []
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if line.strip():
-            values.append(_json(line, source, number))
-            lines.append(number)
-    return Rows(source, values, lines)
+# JSON and YAML.
+
+
+def _json_lines(open_file: Open, source: str) -> Numbered:
+    with open_file() as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as text:
+        try:
+            for number, line in enumerate(text, 1):
+                if not line.isspace():
+                    yield number, _json(line, source, number)
+        except UnicodeDecodeError:
+            raise _not_utf8(open_file, source) from None
+
+
+def _json_file(open_file: Open, source: str) -> Numbered:
+    return _numbered(_collection(_json(_whole(open_file, source), source, 1), source))
+
+
+def _yaml_line(read: Callable[[], yaml.Document], number: int) -> str:
+    """Name a row by its line, which is sought only when somebody asks."""
+    document = read()
+    step = list(document.data)[number - 1] if isinstance(document.data, dict) else number - 1
+    return _line_of(document.source, document.position((step,), on_key=True).line)
 
 
 def _json(text: str, source: str, first_line: int) -> Any:
@@ -122,26 +201,48 @@ def _json(text: str, source: str, first_line: int) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise _problem(source, text, (first_line, 1), f"the key `{twice}` is there twice", "remove one of the two")
+            summary = f"the key `{twice}` is there twice"
+            raise _problem(source, text, (first_line, 1), summary, "remove one of the two", first_line=first_line)
         return found
 
     try:
-        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise _problem(
             source, text, (line, error.colno), f"not valid JSON: {error.msg}", first_line=first_line
         ) from None
     except RecursionError:
-        raise _problem(source, text, (first_line, 1), "not usable JSON: nested too deeply") from None
+        summary = "not usable JSON: nested too deeply"
+        raise _problem(source, text, (first_line, 1), summary, first_line=first_line) from None
     except ValueError:
-        raise _problem(source, text, (first_line, 1), "not usable JSON: a number is too long") from None
+        summary = "not usable JSON: a number is too long"
+        raise _problem(source, text, (first_line, 1), summary, first_line=first_line) from None
 
 
 def _collection(data: Any, source: str) -> Sequence[Any] | Mapping[str, Any]:
     if isinstance(data, list | dict):
         return data
     raise _problem(source, "", (1, 1), "the file holds no rows", "write a list or a mapping")
+
+
+# The text of a file.
+
+
+def _whole(open_file: Open, source: str) -> str:
+    with open_file() as file:
+        return yaml.decode(file.read(), source)
+
+
+def _not_utf8(open_file: Open, source: str) -> ManifestError:
+    """Return the problem of a file that is not UTF-8, located: the reader of a long file does not know the place."""
+    with open_file() as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yaml.decode(line, source, first_line=number)
+            except ManifestError as error:
+                return error
+    return _problem(source, "", (1, 1), "the file is not UTF-8", "save the file as UTF-8")
 
 
 def _problem(

@@ -69,6 +69,7 @@ _OWN: Final[dict[str, Any]] = {
     "protect": _optional(Bool, "No plan may delete or replace this output."),
     "adopt": _optional(Bool, "Take an object that already exists under the key as it is."),
     "ignore_changes": _optional(tuple[Text, ...], "Paths whose changes do not make the output anew."),
+    "labels": _optional(dict[str, Text], "Texts by which outputs are selected, such as `team: x`."),
 }
 
 Defaults: Final = create_model(
@@ -83,9 +84,14 @@ Defaults: Final = create_model(
 Entry: Final = create_model(
     "Entry",
     __base__=Defaults,
-    __doc__="One output, or with for_each one output for every row.",
+    __doc__="One output, or with for_each or matrix one output for every row.",
     for_each=_optional(Text | tuple[Any, ...] | dict[str, Any], "A list, a map, or the name of a row file."),
+    matrix=_optional(
+        Text | dict[str, Text | tuple[Any, ...]], "Lists by name: a row for every combination of their values."
+    ),
+    exclude=_optional(Text | tuple[Text | dict[str, Any], ...], "Combinations that the matrix leaves out."),
     key=_optional(Text, "The key of a row in its address, such as `{{ each.id }}`."),
+    when=_optional(Bool, "Whether the output should exist, such as `{{ each.lang == 'de' }}`."),
 )
 
 _MOVE: Final[dict[str, Any]] = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from reconciler.api.messages import JobRequest, Operation
 from reconciler.diagnostics import Diagnostic, Position
@@ -41,6 +41,16 @@ _DEFAULT_CRF: Final = 25
 """The quality when neither it nor a bitrate is given."""
 
 
+class Recipe(Protocol):
+    """How the request of an output is made when somebody asks for it; most requests are never looked at."""
+
+    def request(self) -> JobRequest:
+        """Make the request."""
+
+    def digest(self) -> str:
+        """Return ``content_digest`` of the request, without making it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One declared video: what it is called, what it is made of, under which key it is stored.
@@ -50,6 +60,7 @@ class Output:
     watermark pictures), as they come in the request, ``upstream`` the addresses of those that are outputs themselves,
     ``templates`` those of the declared templates that it names; what they hold is in the request. ``labels`` are for
     people to select by.
+    ``row`` is the number of the row that it comes from: its line, where a row has one; 0 without rows.
     """
 
     address: str
@@ -63,6 +74,40 @@ class Output:
     templates: tuple[str, ...] = ()
     declared_at: Position | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    row: int = field(default=0, compare=False)
+    recipe: Recipe | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def lazy(cls, recipe: Recipe, **fields: Any) -> Output:
+        """Return an output whose request is made when it is asked for; ``fields`` are all the others."""
+        made = object.__new__(cls)
+        put = object.__setattr__  # the quickest way around a frozen class: this is done for every output of a project
+        put(made, "recipe", recipe)
+        for name, value in fields.items():
+            put(made, name, value)
+        return made
+
+    def made_of(self, upstream: tuple[str, ...]) -> Output:
+        """Return this output made of these other outputs."""
+        return replace(self, upstream=upstream) if self.recipe is None else self.by(self.recipe, upstream=upstream)
+
+    def by(self, recipe: Recipe, **changed: Any) -> Output:
+        """Return this output with its request made by a recipe, and other fields changed."""
+        kept = {name: getattr(self, name) for name in self.__slots__ if name not in ("request", "recipe")}
+        return Output.lazy(recipe, **{**kept, **changed})
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> JobRequest:
+            """Make the request of a lazy output, whose slot is empty. Not kept: it is a hundred times its recipe."""
+            if name == "request" and self.recipe is not None:
+                return self.recipe.request()
+            raise AttributeError(f"an output has no {name}")
+
+    @property
+    def digest(self) -> str:
+        """Digest of what decides the pixels and the sound, see ``content_digest``."""
+        return content_digest(self.request.plain()) if self.recipe is None else self.recipe.digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +341,7 @@ def sources_of(request: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys that a resolved request reads, each once, as they come: videos, sounds, watermark pictures."""
     operation = request["operation"][0]
     transcode = operation.get("transcode") or {}
-    mixes = [mix for mix in (transcode.get("audio_mix"), *(transcode.get("audio_mix_array") or ())) if mix]
+    mixes = [transcode["audio_mix"]] if transcode.get("audio_mix") else transcode.get("audio_mix_array") or ()
     images = [mark["image"] for mark in operation.get("watermark") or () if mark.get("image")]
     found = [info["url"] for info in operation["video_synthesis"]["splice_info"]]
     found += [mix["audio_source"] for mix in mixes]
@@ -328,6 +373,8 @@ def _source(info: Mapping[str, Any]) -> dict[str, Any]:
 def _effective(transcode: Mapping[str, Any]) -> dict[str, Any]:
     """Return what encoding parameters mean: without written-out defaults, and without what does not act."""
     nodes = {name: _fold_case(node) for name, node in transcode.items()}
+    if nodes.get("audio_mix"):
+        nodes.pop("audio_mix_array", None)  # the one beats the others
     if nodes.get("container", {}).get("format") == "webm":
         return nodes  # its codecs have other defaults
     if "crf" in nodes.get("video", {}):

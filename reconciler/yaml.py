@@ -152,8 +152,8 @@ def lookup(data: Any, path: Sequence[str | int], default: Any = None) -> Any:
     return data
 
 
-def decode(data: bytes, source: str) -> str:
-    """Read the bytes of a file as UTF-8, without a byte order mark.
+def decode(data: bytes, source: str, *, first_line: int = 1) -> str:
+    """Read the bytes of a file, or of the part of it that begins in a line, as UTF-8 without a byte order mark.
 
     Raises ManifestError with the line and column of the first byte that is not UTF-8.
     """
@@ -163,7 +163,7 @@ def decode(data: bytes, source: str) -> str:
         before = data[: error.start].decode("utf-8", "replace")
         line = before.count("\n") + 1
         text = data.split(b"\n")[line - 1].decode("utf-8", "replace")
-        position = Position(source, line, len(before) - before.rfind("\n"))
+        position = Position(source, first_line + line - 1, len(before) - before.rfind("\n"))
         summary = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise ManifestError(
             [

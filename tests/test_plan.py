@@ -115,6 +115,7 @@ def run(case: dict[str, Any]) -> Plan:
         jobs={address: LiveJob(*job) for address, job in case.get("jobs", {}).items()},
         failures=failed(case.get("failures", {})),
         history=past(case.get("history", [])),
+        refreshed=case.get("refreshed", True),
     )
     desired = DesiredState(declared(case.get("desired", {})), moved=case.get("moved", {}))
     return plan(desired, observed, **case.get("options", {}))

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +13,16 @@ from reconciler.diagnostics import Position
 from reconciler.errors import ManifestError
 from reconciler.manifest import parse
 from reconciler.resolve import resolve
+from reconciler.rows import Rows, read_rows
 from reconciler.state import Output
 from tests.resolving import BUCKET, ENCODING, REGION, desired, layouts, outputs, problems, shown
+
+
+class Row(dict[str, str]):
+    """A row that can be watched."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
 
 LESSONS = "id,slides,camera\n001,s1.mp4,c1.mp4\n002,s2.mp4,c2.mp4\n"
 
@@ -243,6 +256,143 @@ def test_what_each_is(for_each: str, text: str, expected: str) -> None:
     assert output.sources == (expected,)
 
 
+MATRIX = """
+  a:
+    matrix: {lang: [de, en], size: [1, 2.5], ok: [true]}
+    EXTRA
+    video_synthesis: {splice_info: [{url: in.mp4}]}
+    output: "{{ each.lang }}/{{ each.size + 1 }}.mp4"
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "objects"),
+    [
+        (
+            "",
+            {
+                'a["de-1-true"]': "de/2.mp4",
+                'a["de-2.5-true"]': "de/3.5.mp4",
+                'a["en-1-true"]': "en/2.mp4",
+                'a["en-2.5-true"]': "en/3.5.mp4",
+            },
+        ),
+        ("exclude: [{lang: en}, {lang: de, size: 1.0}]", {'a["de-2.5-true"]': "de/3.5.mp4"}),
+        (
+            'exclude: "{{ vars.exclude }}"\n    key: "{{ each.lang }}/{{ each.size }}"',
+            {'a["de/2.5"]': "de/3.5.mp4", 'a["en/2.5"]': "en/3.5.mp4"},
+        ),
+        ("""when: "{{ each.lang == 'de' and each.size < 2 }}\"""", {'a["de-1-true"]': "de/2.mp4"}),
+        ("exclude: [{ok: true}]", {}),
+    ],
+)
+def test_a_matrix(extra: str, objects: dict[str, str]) -> None:
+    manifest = f"version: 1\ndefaults:{ENCODING}outputs:{MATRIX.replace('EXTRA', extra)}"
+    state = desired({"manifests/demo.yaml": manifest}, exclude=[{"size": 1}])
+    assert {address: output.object for address, output in state.outputs.items()} == objects
+
+
+def test_the_lists_of_a_matrix_may_come_from_variables_and_hold_mappings() -> None:
+    manifest = (
+        f"version: 1\ndefaults:{ENCODING}outputs:\n  a:\n    matrix: {{size: '{{{{ vars.sizes }}}}'}}\n"
+        "    key: '{{ each.size.name }}'\n    video_synthesis: {splice_info: [{url: in.mp4}]}\n"
+        "    output: '{{ each.size.name }}.mp4'\n"
+    )
+    state = desired({"manifests/demo.yaml": manifest}, sizes=[{"name": "hd"}, {"name": "sd"}])
+    assert list(state.outputs) == ['a["hd"]', 'a["sd"]']
+
+
+def test_true_is_not_one_in_a_matrix() -> None:
+    matrix = "{x: [1, true]}"
+    manifest = f"defaults:{ENCODING}outputs:\n  a: {{matrix: {matrix}, exclude: [{{x: true}}], video_synthesis: {{splice_info: [{{url: in.mp4}}]}}, output: '{{{{ each.x }}}}.mp4'}}\n"
+    assert list(outputs(manifest)) == ['a["1"]']
+
+
+def test_when_decides_before_the_key_is_looked_at() -> None:
+    manifest = (
+        f"defaults:{ENCODING}outputs:\n  a:\n    for_each: data/rows.csv\n    key: '{{{{ each.id }}}}'\n"
+        "    when: \"{{ each.ready == 'yes' }}\"\n    video_synthesis: {splice_info: [{url: in.mp4}]}\n"
+        "    output: '{{ each.n }}.mp4'\n"
+    )
+    found = outputs(manifest, data_rows_csv="id,n,ready\nx,1,no\n,2,no\nx,3,yes\nx,4,no\n")
+    assert {address: (output.object, output.row) for address, output in found.items()} == {'a["x"]': ("3.mp4", 4)}
+
+
+@pytest.mark.parametrize(("when", "there"), [("true", True), ("false", False), ('"{{ vars.fps > 24 }}"', True)])
+def test_when_of_an_entry_without_rows(when: str, there: bool) -> None:
+    manifest = f"defaults:{ENCODING}outputs:\n  a: {{when: {when}, video_synthesis: {{splice_info: [{{url: in.mp4}}]}}, output: a.mp4}}\n"
+    assert ("a" in outputs(manifest)) is there
+
+
+def test_a_move_to_a_broken_output_is_not_broken_itself() -> None:
+    found = problems(
+        f"defaults:{ENCODING}outputs:\n  a: {{video_synthesis: {{splice_info: [{{url: ''}}]}}, output: a.mp4}}\n"
+        "  b: {for_each: data/none.csv}\nmoved: [{from: old, to: a}, {from: older, to: b}]\n"
+    )
+    assert [problem.summary for problem in found] == [
+        "the key of the source is empty",
+        "there is no file `data/none.csv`",
+    ]
+
+
+def test_a_move_to_what_when_leaves_out_is_refused() -> None:
+    (problem,) = problems(
+        f"defaults:{ENCODING}outputs:\n  a: {{when: false, video_synthesis: {{splice_info: [{{url: in.mp4}}]}}, output: a.mp4}}\n"
+        "moved: [{from: old, to: a}]\n"
+    )
+    assert problem.summary == "there is no output `a`"
+
+
+def test_labels_are_merged_and_may_differ_from_row_to_row() -> None:
+    manifest = (
+        f"defaults:{ENCODING}  labels: {{team: x, tier: low}}\n  video_synthesis: {{splice_info: [{{url: in.mp4}}]}}\n"
+        "outputs:\n  a: {labels: {tier: null, year: 2026}, output: a.mp4}\n  b: {output: b.mp4}\n"
+        "  c:\n    for_each: {x: p, y: q, z: q, z2: q, z3: q}\n    labels: {tier: '{{ each.value }}'}\n    output: '{{ each.key }}.mp4'\n"
+    )
+    found = outputs(manifest)
+    assert {address: output.labels for address, output in found.items()} == {
+        "a": {"team": "x", "year": "2026"},
+        "b": {"team": "x", "tier": "low"},
+        'c["x"]': {"team": "x", "tier": "p"},
+        'c["y"]': {"team": "x", "tier": "q"},
+        'c["z"]': {"team": "x", "tier": "q"},
+        'c["z2"]': {"team": "x", "tier": "q"},
+        'c["z3"]': {"team": "x", "tier": "q"},
+    }
+    assert found['c["z2"]'].labels is found['c["z3"]'].labels
+
+
+def test_labels_are_no_part_of_the_request() -> None:
+    assert entry("labels: {team: x}").request == entry("user_data: null").request
+    assert entry("labels: {team: x}").digest == entry("user_data: null").digest
+
+
+def test_a_file_is_read_row_by_row() -> None:
+    """Rows are asked for one after the other, and those before are gone by then."""
+    alive: weakref.WeakSet[Row] = weakref.WeakSet()
+    most = 0
+
+    def walk() -> Iterator[tuple[int, Row]]:
+        nonlocal most
+        for number in range(1, 1001):
+            row = Row(id=str(number))
+            alive.add(row)
+            most = max(most, len(alive))
+            yield number, row
+
+    text = f"version: 1\ndefaults:{ENCODING}outputs:\n  a:\n    for_each: data/rows.csv\n    key: '{{{{ each.id }}}}'\n    video_synthesis: {{splice_info: [{{url: in.mp4}}]}}\n    output: '{{{{ each.id }}}}.mp4'\n"
+    state = resolve(
+        [parse(text, "demo.yaml")],
+        layouts=layouts(),
+        rows=lambda name: Rows(name, walk, str),
+        variables={},
+        bucket=BUCKET,
+        region=REGION,
+    )
+    assert len(state.outputs) == 1000
+    assert most <= 4  # the first two show what the others are like
+
+
 def test_no_rows_are_a_warning() -> None:
     files = {
         "manifests/demo.yaml": f"version: 1\ndefaults:{ENCODING}outputs:\n  a:\n    for_each: data/rows.csv\n    key: '{{{{ each.id }}}}'\n",
@@ -289,6 +439,30 @@ def test_a_file_that_cannot_be_read() -> None:
     with pytest.raises(ManifestError) as caught:
         resolve([parse(text, "demo.yaml")], layouts=layouts(), rows=refuse, variables={}, bucket=BUCKET, region=REGION)
     assert caught.value.diagnostics[0].summary == "`data/rows.csv` cannot be read: Permission denied"
+
+
+def test_keys_that_come_often_are_counted() -> None:
+    manifest = (
+        f"defaults:{ENCODING}outputs:\n  a:\n    matrix: {{x: [1, 2, 3], y: [1, 2, 3]}}\n    key: '{{{{ each.x }}}}'\n"
+        "    video_synthesis: {splice_info: [{url: in}]}\n    output: '{{ each.x }}{{ each.y }}.mp4'\n"
+    )
+    found = problems(manifest)
+    assert [problem.summary for problem in found] == [
+        "the key `1` comes twice: the combination x=1, y=1 and the combination x=1, y=2",
+        "the key `1` comes twice: the combination x=1, y=1 and the combination x=1, y=3",
+        "the key `2` comes twice: the combination x=2, y=1 and the combination x=2, y=2",
+    ]
+    assert found[-1].subject == "and 3 more rows"
+
+
+def test_a_file_that_cannot_be_opened_is_named_as_the_manifest_names_it(tmp_path: Path) -> None:
+    def reader(name: str) -> Rows:
+        return read_rows(lambda: (tmp_path / name).open("rb"), f"elsewhere/{name}")
+
+    text = "version: 1\noutputs:\n  a: {for_each: rows.csv, key: '{{ each.id }}'}\n"
+    with pytest.raises(ManifestError) as caught:
+        resolve([parse(text, "demo.yaml")], layouts=layouts(), rows=reader, variables={}, bucket=BUCKET, region=REGION)
+    assert [problem.summary for problem in caught.value.diagnostics] == ["there is no file `rows.csv`"]
 
 
 # Texts
@@ -624,3 +798,100 @@ def test_layouts_of_the_project_name_the_node_they_made() -> None:
         "unknown key `widht` (`splice_info[0].widht` of the layout `own`)",
     ]
     assert {problem.position for problem in found} == {Position("manifests/demo.yaml", 8, 13)}
+
+
+# Outputs that are alike are drawn after the first of them
+
+
+def many(entry: str, top: str = "") -> str:
+    """Return a manifest of four entries, in which § is the number of each."""
+    lines = "".join(f"  e{number}: {entry.replace('§', str(number))}\n" for number in range(4))
+    return f"{top}defaults:{ENCODING}outputs:\n{lines}"
+
+
+def test_the_request_of_a_drawn_output_is_made_when_it_is_asked_for() -> None:
+    found = outputs(many("{video_synthesis: {splice_info: [{url: in/§.mp4}]}, user_data: d§, output: 'out/§.${ext}'}"))
+    drawn = found["e3"]
+    assert drawn.recipe is not None
+    assert operation(drawn) == {
+        "video_synthesis": {"splice_info": [{"url": "in/3.mp4"}]},
+        "transcode": operation(found["e0"])["transcode"],
+        "output": {"object": "out/3.${ext}"},
+        "user_data": "d3",
+    }
+    assert (drawn.object, drawn.sources) == ("out/3.mp4", ("in/3.mp4",))
+    assert drawn == replace(found["e0"], address="e3", object="out/3.mp4", sources=("in/3.mp4",), request=drawn.request, declared_at=drawn.declared_at)  # fmt: skip
+    assert "in/3.mp4" in repr(drawn)
+    assert replace(drawn, protect=True).request == drawn.request
+
+
+@pytest.mark.parametrize(
+    ("extra", "count", "limit"),
+    [("", 5000, 1000), ("    transcode: {video: {bitrate: '{{ 999 + each.id | int }}'}}\n", 300, 2500)],
+)
+def test_an_output_takes_little_memory(extra: str, count: int, limit: int) -> None:
+    rows = "id,a,b\n" + "".join(f"{number:06d},s{number}.mp4,c{number}.mp4\n" for number in range(count))
+    manifest = (
+        f"defaults:{ENCODING}outputs:\n  a:\n    for_each: data/rows.csv\n    key: '{{{{ each.id }}}}'\n"
+        "    layout: side-by-side\n    with: {left: 'in/{{ each.a }}', right: 'in/{{ each.b }}'}\n"
+        f"    output: 'output/{{{{ each.id }}}}.${{ext}}'\n    user_data: 'row {{{{ each.id }}}}'\n{extra}"
+    )
+    outputs(manifest, data_rows_csv="id,a,b\n1,x,y\n")  # what is loaded and compiled once does not count
+    tracemalloc.start()
+    try:
+        found = outputs(manifest, data_rows_csv=rows)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == count
+    assert size / count < limit
+
+
+def test_the_text_of_a_watermark_may_differ() -> None:
+    mark = "{type: Text, pos: Top, loc_mode: Absolute, dx: 0, dy: 0, text: {text: t§, font_size: 20, font_type: arial.ttf, font_color: '0xffffff', transparency: 100}}"
+    found = outputs(
+        many(f"{{watermark: [{mark}], video_synthesis: {{splice_info: [{{url: in.mp4}}]}}, output: §.mp4}}")
+    )
+    assert found["e3"].recipe is not None
+    assert operation(found["e3"])["watermark"][0]["text"]["text"] == "t3"
+    assert len({output.digest for output in found.values()}) == 4
+
+
+def test_warnings_that_drawn_outputs_share_name_all_of_them() -> None:
+    manifest = many("{video_synthesis: {splice_info: [{url: in/§.mp4, width: 640}]}, output: 'out/§.${ext}'}")
+    state = desired({"manifests/demo.yaml": f"version: 1\n{manifest}"})
+    assert [(problem.subject, problem.position and problem.position.line) for problem in state.warnings] == [
+        ("e0", 7),
+        ("e1", 8),
+        ("e2", 9),
+        ("e3", 10),
+    ]
+    assert state.outputs["e3"].recipe is not None
+
+
+def test_drawn_outputs_may_be_made_of_others() -> None:
+    found = outputs(
+        many("{video_synthesis: {splice_info: [{output: base§}]}, output: 'out/§.${ext}'}").replace(
+            "  e0:",
+            "  base0: &base {video_synthesis: {splice_info: [{url: in.mp4}]}, output: b0.mp4}\n  e0:",
+        )
+        + "".join(
+            f"  base{number}: {{video_synthesis: {{splice_info: [{{url: in.mp4}}]}}, output: b{number}.mp4}}\n"
+            for number in (1, 2, 3)
+        )
+    )
+    drawn = found["e3"]
+    assert drawn.recipe is not None
+    assert (drawn.upstream, drawn.sources) == (("base3",), ("b3.mp4",))
+    assert operation(drawn)["video_synthesis"]["splice_info"] == [{"url": "b3.mp4"}]
+
+
+def test_a_foreign_url_among_ordinary_ones_is_found() -> None:
+    rows = "id,u\n1,a.mp4\n2,b.mp4\n3,https://x.com/c.mp4\n4,d.mp4\n"
+    manifest = (
+        f"defaults:{ENCODING}outputs:\n  a:\n    for_each: data/rows.csv\n    key: '{{{{ each.id }}}}'\n"
+        "    layout: grid\n    with: {sources: ['{{ each.u }}', z.mp4]}\n    output: '{{ each.id }}.mp4'\n"
+    )
+    found = problems(manifest, data_rows_csv=rows)
+    assert [problem.subject for problem in found] == ['a["3"]']
+    assert "is not in the project's bucket" in found[0].summary

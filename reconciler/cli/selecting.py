@@ -13,7 +13,9 @@ import click
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
-    from reconciler.state import Output
+    from reconciler.cli import Globals
+    from reconciler.diagnostics import Diagnostic
+    from reconciler.state import DesiredState, Output
 
 _LABELS_SHOWN: Final = 8
 """So many labels that exist are named when a selector matches nothing."""
@@ -84,6 +86,17 @@ class Selection:
         return set(changed) if chosen is None else chosen.intersection(changed)
 
 
+def changes(
+    options: Globals, desired: DesiredState, selection: Selection
+) -> tuple[Collection[str] | None, tuple[Diagnostic, ...]]:
+    """Return the addresses that differ from the revision, and warnings; None when none is named, or all may differ."""
+    if selection.changed_since is None:
+        return None, ()
+    from reconciler.cli.revisions import changed_since
+
+    return changed_since(options, desired, selection.changed_since)
+
+
 def selection_options(function: Callable[..., int]) -> Callable[..., int]:
     """Add the options that choose to a command, which takes them as one ``selection``."""
 
@@ -104,7 +117,9 @@ def selection_options(function: Callable[..., int]) -> Callable[..., int]:
             click.option(
                 "--changed-since", metavar="REV", help="Only what is declared otherwise than in this Git revision."
             ),
-            click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Make at most N outputs, for a start."),
+            click.option(
+                "--limit", type=click.IntRange(min=1), metavar="N", help="Make at most N outputs, for a start."
+            ),
             click.option("--replace", "replaced", multiple=True, metavar="ADDRESS", help="Make this output anew."),
             click.option("--prune", is_flag=True, help="Delete objects that are no longer declared."),
         )

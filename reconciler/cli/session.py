@@ -128,11 +128,10 @@ def _shown(path: Path) -> str:
 
 
 def _read_rows(root: Path, name: str) -> Rows:
-    from reconciler.rows import parse_rows
-    from reconciler.yaml import decode
+    from reconciler.rows import read_rows
 
     path = root / name
-    return parse_rows(decode(path.read_bytes(), _shown(path)), _shown(path))
+    return read_rows(lambda: path.open("rb"), _shown(path))
 
 
 # The service.
@@ -349,7 +348,7 @@ def _named(name: str, project: Project) -> str:
 # Planning.
 
 
-async def make_plan(  # noqa: PLR0913 - the parts of a plan
+async def make_plan(
     project: Project,
     client: Client | None,
     lockfile: Lockfile,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -50,11 +51,63 @@ _TEMPLATE_VERBS: Final[Mapping[TemplateKind, str]] = {
     "conflict": "in conflict",
 }
 _CHANGES_SHOWN: Final = 8
+_PIECE: Final = 1 << 16
+"""A piece of a document has about so many characters: few enough to hold, and not too few for one write."""
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def json_text(document: Mapping[str, Any]) -> str:
     """Return a document as indented JSON."""
     return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a document as ``json_text`` returns it, and a line's end; an iterator in it is written as a list.
+
+    Only a piece of the text is held at a time, and what an iterator yields only until it is written.
+    """
+    piece: list[str] = []
+    length = 0
+    for text in chain(_object_pieces(document), ("\n",)):
+        piece.append(text)
+        length += len(text)
+        if length >= _PIECE:
+            yield "".join(piece)
+            piece.clear()
+            length = 0
+    yield "".join(piece)
+
+
+def _object_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    start = "{"
+    for key, value in document.items():
+        yield f"{start}\n  {_ENCODE(key)}: "
+        if isinstance(value, Iterator):
+            yield from _list_pieces(value)
+        else:
+            yield _indented_json(value, "\n  ")
+        start = ","
+    yield "{}" if start == "{" else "\n}"
+
+
+def _list_pieces(values: Iterator[Any]) -> Iterator[str]:
+    start = "["
+    for value in values:
+        yield f"{start}\n    {_indented_json(value, chr(10) + ' ' * 4)}"
+        start = ","
+    yield "[]" if start == "[" else "\n  ]"
+
+
+def _indented_json(value: Any, margin: str) -> str:
+    """Return what ``json.dumps`` does, which is slow as soon as it indents; a ``margin`` begins with the line's end."""
+    inner = f"{margin}  "
+    if isinstance(value, Mapping) and value:
+        pairs = [f"{_ENCODE(key)}: {_indented_json(part, inner)}" for key, part in value.items()]
+        return f"{{{inner}{f',{inner}'.join(pairs)}{margin}}}"
+    if isinstance(value, list | tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_indented_json(part, inner) for part in value])}{margin}]"
+    return _ENCODE(value)
 
 
 # Problems.
@@ -148,7 +201,7 @@ def plan_text(plan: Plan, *, everything: bool = False) -> str:
     lines = [line for template in templates for line in _template_lines(template, widths)]
     lines += [line for action in shown for line in _action_lines(action, widths)]
     lines += [f"  {click.style('→', fg='cyan')} {old} is now {new}" for old, new in sorted(plan.moves.items())]
-    return "\n".join([*lines, *([""] if lines else []), summary_line(plan), *_upgrades_line(plan)])
+    return "\n".join([*lines, *([""] if lines else []), summary_line(plan), *_remarks(plan)])
 
 
 def _width(texts: Iterable[str]) -> int:
@@ -231,6 +284,11 @@ def _templates_line(plan: Plan) -> list[str]:
     return [f"Templates: {', '.join(parts)}."] if parts else []
 
 
+def _remarks(plan: Plan) -> list[str]:
+    """Return what is to be said below the line that counts the actions."""
+    return [*_upgrades_line(plan), *_left_line(plan), *_unrefreshed_line(plan)]
+
+
 def _upgrades_line(plan: Plan) -> list[str]:
     """Return what is to be said of records that another version digested, when there are any."""
     number = len(plan.upgrades)
@@ -245,6 +303,18 @@ def _upgrades_line(plan: Plan) -> list[str]:
     return [f"{number} {were} unchanged; apply rewrites {them}."]
 
 
+def _left_line(plan: Plan) -> list[str]:
+    """Return how much a limited plan leaves out, if anything."""
+    if not plan.left:
+        return []
+    are = "action is" if plan.left == 1 else "actions are"
+    return [f"{plan.left} more {are} left for later, as --limit is {plan.limit}."]
+
+
+def _unrefreshed_line(plan: Plan) -> list[str]:
+    return [] if plan.refreshed else ["This plan was not refreshed: it trusts the lockfile, and no service was asked."]
+
+
 def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
     """Return what ``plan --json`` prints."""
     shown = plan.everything if everything else plan.pending
@@ -255,6 +325,8 @@ def plan_data(plan: Plan, *, everything: bool = False) -> dict[str, Any]:
         "templates": [template_data(action) for action in (plan.templates if everything else plan.pending_templates)],
         "moves": [{"from": old, "to": new} for old, new in sorted(plan.moves.items())],
         "upgrades": sorted(plan.upgrades),
+        "left": plan.left,
+        "refreshed": plan.refreshed,
     }
 
 
@@ -305,7 +377,7 @@ def plan_markdown(plan: Plan) -> str:
         for action in plan.pending
     ]
     head = ["| Action | Output | Object | Why |", "| --- | --- | --- | --- |"] if rows else []
-    summary = [*(f"**{line}**" for line in summary_line(plan).splitlines()), *_upgrades_line(plan)]
+    summary = [*(f"**{line}**" for line in summary_line(plan).splitlines()), *_remarks(plan)]
     return "\n".join(["  \n".join(summary), "", *head, *rows]) + "\n"
 
 

@@ -30,6 +30,11 @@ class Declaration:
     name: str
     data: Mapping[str, Any]
 
+    @property
+    def rowed(self) -> bool:
+        """Whether the entry stands for an output of every row."""
+        return self.data.get("for_each") is not None or self.data.get("matrix") is not None
+
     def place(self, path: Path) -> Path:
         """Return where a node of the entry stands in its file: in the entry, or in the defaults."""
         entry, defaults = self.manifest.outputs[self.name], self.manifest.defaults
@@ -121,5 +126,15 @@ def _contradictions(entry: Mapping[str, Any], whole: Mapping[str, Any]) -> Itera
         yield ("video_synthesis", "splice_info"), "`splice_info` and `layout` exclude each other", advice
     if entry.get("with") is not None and whole.get("layout") is None:
         yield ("with",), "`with` has no effect without `layout`", "name a layout"
-    if entry.get("key") is not None and whole.get("for_each") is None:
-        yield ("key",), "`key` has no effect without `for_each`", "give the rows with `for_each`, or leave it out"
+    yield from _rows_contradictions(entry, whole)
+
+
+def _rows_contradictions(entry: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
+    if entry.get("matrix") is not None and entry.get("for_each") is not None:
+        yield ("matrix",), "`matrix` and `for_each` exclude each other", "leave one of the two out"
+    if entry.get("exclude") is not None and whole.get("matrix") is None:
+        advice = "give the combinations with `matrix`, or leave it out"
+        yield ("exclude",), "`exclude` has no effect without `matrix`", advice
+    if entry.get("key") is not None and whole.get("for_each") is None and whole.get("matrix") is None:
+        advice = "give the rows with `for_each` or `matrix`, or leave it out"
+        yield ("key",), "`key` has no effect without `for_each` or `matrix`", advice

@@ -92,7 +92,7 @@ def _diagnostics(group: _Group) -> Iterable[Diagnostic]:
         subject = ", ".join(subjects)
         if group.rows and index == len(group.found) - 1:
             subject += f" and {group.rows} more row{'s' if group.rows != 1 else ''}"
-        yield replace(problem, subject=subject or None)
+        yield replace(problem, subject=subject.strip() or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +145,11 @@ def _problem(path: Path, owner: type[BaseModel] | None, error: ErrorDetails) -> 
     label = f"`{name}`" if path and isinstance(path[-1], str) else f"an item of `{name}`"
     if wanted is None:
         return TypeProblem(path, f"{label}: {error['msg']}", None)
-    return TypeProblem(path, f"{label} must be {wanted}, not {_show(error['input'])}", None)
+    return TypeProblem(path, f"{label} must be {wanted}, not {show(error['input'])}", None)
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """Name a value in a message."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""What outputs have to do with each other and with the bucket: whose object is whose source, in which order.
+"""What keys and addresses are: those of the bucket, near ones, and outputs that are made of each other in a circle.
 
-Keys and addresses only; how a request looks is the business of ``request``.
+Nothing is known here of requests, or of what is declared where.
 """
 
 from __future__ import annotations

@@ -14,38 +14,21 @@ from pydantic import ValidationError
 from reconciler import schema
 from reconciler.api import rules
 from reconciler.api.messages import JobRequest, Operation
-from reconciler.api.node import Bool, Node, Text
 from reconciler.api.rules import USER_DATA_LENGTH
 from reconciler.api.transcode import Transcode
 from reconciler.api.user_data import OWN_USER_DATA
 from reconciler.expression import ExpressionError, Names
 from reconciler.layout import Layouts
 from reconciler.resolve.declaration import Declaration
-from reconciler.resolve.instances import Instance
+from reconciler.resolve.instances import ROW_KEYS, Instance
+from reconciler.resolve.marks import MarkReader
 from reconciler.resolve.problems import Problems
 from reconciler.resolve.report import Report, Stop
-from reconciler.resolve.shapes import Shapes
-from reconciler.resolve.sources import Sources
+from reconciler.resolve.sources import Sources, suffix
+from reconciler.resolve.stencil import Draft
 from reconciler.resolve.templates import TRANSCODE, WATERMARK, Templates, address_of, find, validated
 from reconciler.resolve.values import Compiler, Failures
 from reconciler.state import Output
-
-
-class _Marks(Node):
-    """What an entry says about itself that no request holds."""
-
-    protect: Bool | None = None
-    adopt: Bool | None = None
-    ignore_changes: tuple[Text, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An output whose sources from other outputs, by the index of the source, are not filled in yet."""
-
-    output: Output
-    declaration: Declaration
-    references: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -58,13 +41,12 @@ class Bench:
     problems: Problems
     bucket: str
     region: str
-    shapes: Shapes = field(default_factory=Shapes)
     _transcodes: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def transcode(self, data: Any) -> Any:
         """Return encoding parameters as a node, or as they are when they are wrong: the typed check says it.
 
-        Nodes of a manifest are read once however many outputs share them.
+        Nodes of a manifest are read once however many outputs share them; one that was made for a row is not for here.
         """
         known = self._transcodes.get(id(data))
         if known is None or known[0] is not data:
@@ -80,27 +62,31 @@ def _typed_transcode(data: Any) -> Any:
 
 
 class Builder:
-    """Builds the outputs of one entry."""
+    """Builds the outputs of one entry, each for itself and in full."""
 
     def __init__(self, bench: Bench, declaration: Declaration) -> None:
+        self.declaration = declaration
+        self.declared_at = declaration.manifest.declared_at(declaration.name)
         self._bench = bench
-        self._declaration = declaration
-        self._declared_at = declaration.manifest.declared_at(declaration.name)
         self._failures: Failures = []
-        self._values = {
+        self.values = {
             key: bench.compiler.value(value, (key,), self._failures)
             for key, value in declaration.data.items()
-            if key not in ("for_each", "key")
+            if key not in ROW_KEYS
         }
-        self._fixed_marks: _Marks | None = None
+        self._marks = MarkReader(self.values)
 
     def build(self, instance: Instance) -> Draft | None:
         """Return one output, or None when it is wrong; then everything wrong with it has been reported."""
-        report = Report(self._bench.problems, self._declaration, instance.address)
+        report = Report(self._bench.problems, self.declaration, instance.address)
         try:
             return self._draft(instance, report)
         except Stop:
             return None
+
+    def again(self, instance: Instance) -> JobRequest:
+        """Return the request of an output that was built before; nothing is reported anew."""
+        return self._draft(instance, Report(Problems(), self.declaration, instance.address)).output.request
 
     def _draft(self, instance: Instance, report: Report) -> Draft:
         values = self._evaluate(instance.names, report)
@@ -111,9 +97,10 @@ class Builder:
         operation["video_synthesis"] = sources.place(operation, values, instance.names)
         around = {key: value for key, value in values.items() if key in schema.REQUEST_KEYS}
         request = _typed({**around, "operation": [operation]}, report)
-        marks = self._marks(values, report)
+        marks = self._marks.read(values, report)
         keys = sources.keys(request.operation[0])
-        report.rules(self._bench.shapes.check(request))
+        violations = rules.check_request(request)
+        report.rules(violations)
         _leave_room(request.operation[0].user_data, report)
         report.stop_if_failed()
         job = sources.own(request.operation[0])
@@ -128,13 +115,15 @@ class Builder:
             adopt=bool(marks.adopt),
             ignore_changes=marks.ignore_changes or (),
             templates=_named_templates(values),
-            declared_at=self._declared_at,
+            declared_at=self.declared_at,
+            labels=marks.labels or {},
+            row=instance.row,
         )
-        return Draft(output, self._declaration, sources.references)
+        return Draft(output, sources.references, report, violations)
 
     def _evaluate(self, names: Names, report: Report) -> dict[str, Any]:
         failures = list(self._failures)
-        values = {key: value.get(names, failures) for key, value in self._values.items()}
+        values = {key: value.get(names, failures) for key, value in self.values.items()}
         for path, error in failures:
             report.error(path, error.summary, error.advice)
         report.stop_if_failed()
@@ -160,7 +149,9 @@ class Builder:
         if any(template is not None and template.node is None for template in (report.transcode, *report.watermarks)):
             raise Stop  # what is wrong is reported where the template stands
         if "transcode" in operation:
-            operation["transcode"] = self._bench.transcode(operation["transcode"])
+            written = self.values.get("transcode")
+            read = _typed_transcode if written is not None and written.build is not None else self._bench.transcode
+            operation["transcode"] = read(operation["transcode"])
 
     def _place_output(self, operation: dict[str, Any], report: Report) -> None:
         """Leave out bucket and region of the output, which are the project's."""
@@ -176,23 +167,6 @@ class Builder:
                 summary = f"the {key} `{output[key]}` is not the project's, `{own}`"
                 report.error(("output", key), summary, "leave it out: the project decides it")
         operation["output"] = {key: value for key, value in output.items() if key not in ("bucket", "region")}
-
-    def _marks(self, values: Mapping[str, Any], report: Report) -> _Marks:
-        """Return what the entry says about itself; read once when it is the same for every row."""
-        if self._fixed_marks is not None:
-            return self._fixed_marks
-        keys = [key for key in _Marks.model_fields if key in self._values]
-        try:
-            marks = validated(_Marks, {key: values[key] for key in keys})
-        except ValidationError as error:
-            report.types(_Marks, error)
-            return _Marks()
-        for index, path in enumerate(marks.ignore_changes or ()):
-            if (problem := _unknown_path(path)) is not None:
-                report.error(("ignore_changes", index), *problem)
-        if all(self._values[key].build is None for key in keys) and not report.failed:
-            self._fixed_marks = marks
-        return marks
 
 
 def _named_templates(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -220,33 +194,11 @@ def _leave_room(user_data: str | None, report: Report) -> None:
 
 def _object(operation: Operation, report: Report) -> str:
     """Return the key of the result with its suffix; the id of the job is not known before there is one."""
-    transcode = operation.transcode if operation.transcode_template_id is None else None
-    container = transcode.container if transcode is not None else None
     key = operation.output.object
-    if container is not None:
-        return rules.expand_object(key, ext=rules.extension(container.format))
+    if (ext := suffix(operation)) is not None:
+        return rules.expand_object(key, ext=ext)
     if "${ext}" in key:
-        report.error(
-            ("output", "object"), "${ext} is not known: a template on the service decides it", "write the suffix"
-        )
+        advice = "write the suffix"
+        report.error(("output", "object"), "${ext} is not known: a template on the service decides it", advice)
         raise Stop
     return key
-
-
-def _unknown_path(path: str) -> tuple[str, str | None] | None:
-    """Return what is wrong with a path of ``ignore_changes`` such as ``video_synthesis.splice_info[1].x``.
-
-    Beside the nodes of an entry there are ``object``, ``inputs`` and ``inputs.KEY``: what changes outside.
-    """
-    if path in ("object", "inputs") or path.startswith("inputs."):
-        return None
-    known: Mapping[str, schema.Child] = {
-        name: child for name, child in schema.children(Operation).items() if name != "output"
-    }
-    for part in path.split("."):
-        name = part.partition("[")[0]
-        if name not in known:
-            return f"`{path}` names no node: there is no `{name}`", schema.key_advice(name, known)
-        model = known[name].model
-        known = schema.children(model) if model else {}
-    return None

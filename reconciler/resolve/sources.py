@@ -17,7 +17,7 @@ from reconciler.resolve.report import SPLICE_INFO, Report, Stop
 from reconciler.wire import with_picture, with_sounds
 from reconciler.yaml import Path
 
-_PLACEHOLDER: Final = "output"
+PLACEHOLDER: Final = "output"
 """Stands for the key of another output until all outputs are known."""
 
 
@@ -55,12 +55,12 @@ class Sources:
         """Return the keys that the job reads, each once; other outputs are not among them yet."""
         spliced = operation.video_synthesis.splice_info
         found = {info.url: None for index, info in enumerate(spliced) if index not in self.references}
-        found.update((self._key(url, path), None) for path, url in _beside(operation))
+        found.update((self._key(url, path), None) for path, url in beside(operation))
         return tuple(found)
 
     def own(self, operation: Operation) -> Operation:
         """Return the operation with sounds and pictures named by their keys, not by URLs."""
-        if not any("://" in url for _, url in _beside(operation)):
+        if not any("://" in url for _, url in beside(operation)):
             return operation
         update: dict[str, Any] = {}
         if operation.transcode is not None:
@@ -87,14 +87,14 @@ class Sources:
             self.report.error((*path, "output"), "`output` must be the address of an output")
         else:
             self.references[index] = output
-        return {**{key: value for key, value in item.items() if key != "output"}, "url": _PLACEHOLDER}
+        return {**{key: value for key, value in item.items() if key != "output"}, "url": PLACEHOLDER}
 
     def _key(self, url: str, path: Path) -> str:
         try:
             return object_key(url, self.bucket, self.region)
         except BadUrlError as error:
             self.report.error(path, error.summary, error.advice)
-            return _PLACEHOLDER
+            return PLACEHOLDER
 
     def _quiet(self, url: str) -> str:
         return known_key(url, self.bucket, self.region)
@@ -144,7 +144,7 @@ class Sources:
         return {"width": video.width, "height": video.height}
 
 
-def _beside(operation: Operation) -> Iterator[tuple[Path, str]]:
+def beside(operation: Operation) -> Iterator[tuple[Path, str]]:
     """Yield the sounds and pictures that act: a template id beats what is inline, audio_mix beats audio_mix_array."""
     transcode = operation.transcode if operation.transcode_template_id is None else None
     if transcode is not None and transcode.audio_mix is not None:
@@ -156,3 +156,10 @@ def _beside(operation: Operation) -> Iterator[tuple[Path, str]]:
         for index, mark in enumerate(operation.watermark):
             if mark.image is not None and mark.type.strip().lower() == "image":
                 yield ("watermark", index, "image", "url"), mark.image.url
+
+
+def suffix(operation: Operation) -> str | None:
+    """Return what stands for ``${ext}``, or None when a template on the service decides it."""
+    transcode = operation.transcode if operation.transcode_template_id is None else None
+    container = transcode.container if transcode is not None else None
+    return None if container is None else rules.extension(container.format)

@@ -42,6 +42,16 @@ class Compiler:
             self._expressions[text] = Expression(self.env, text)
         return self._expressions[text]
 
+    def evaluator(self, text: str) -> Callable[[Names], Any]:
+        """Return what evaluates a text that may be a template, see ``Expression.raw``. Raises ExpressionError."""
+        if not is_template(text):
+            return lambda _: text
+        expression = self.expression(text)
+        if "each" in expression.names:
+            return expression.raw
+        constant = expression.evaluate(self.fixed)
+        return lambda _: constant
+
     def value(self, data: Any, path: Path, failures: Failures) -> Value:
         """Compile a node and all below it. What fails already now is put into ``failures``."""
         if isinstance(data, dict):

@@ -2,6 +2,8 @@
 
 ``Service`` owns the folder, the queue and the worker; ``Service.app`` is the ASGI application that speaks the API.
 Who listens, and on which address, is the business of whoever serves it.
+
+A plan only lists objects: what renders, delivers or takes jobs is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -17,33 +19,24 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Final, Self
 
 from reconciler.api.signing import Credentials
 from reconciler.errors import GuardError
-from reconciler.service.admission import Admission
 from reconciler.service.app import App
 from reconciler.service.bucket import Buckets
 from reconciler.service.carriers import Carriers, Ways
 from reconciler.service.database import Database
-from reconciler.service.deliveries import Deliveries, Outbox
-from reconciler.service.farm import Crew, Farm
-from reconciler.service.ffmpeg import locate
-from reconciler.service.gate import Calls, bound, reading_only
+from reconciler.service.gate import Calls, late, reading_only
 from reconciler.service.index import ObjectIndex
-from reconciler.service.jobs import JobCalls
-from reconciler.service.media_buckets import MediaBucketCalls
 from reconciler.service.objects import ObjectCalls
 from reconciler.service.queue import Queue
-from reconciler.service.queue_store import QueueStore
-from reconciler.service.queues import QueueCalls
-from reconciler.service.studio import Renderer, Studio, bounds, render_threads, renders_at_once, workshop
-from reconciler.service.template_store import TemplateStore
-from reconciler.service.templates import TemplateCalls
 from reconciler.service.uploads import Uploads
-from reconciler.service.worker import How, Worker
+
+if TYPE_CHECKING:
+    from reconciler.service.deliveries import Outbox
+    from reconciler.service.farm import Crew, Farm
+    from reconciler.service.studio import Renderer, Studio
 
 __all__ = ["Service"]
 
@@ -55,6 +48,7 @@ _GUARD: Final = "worker.guard"
 _UPLOADS: Final = "uploads"
 _HOLDER: Final = "worker.json"
 _MESSAGES: Final = "mq"
+_MEDIA: Final = ("jobs", "queue", "template", "mediabucket")
 _PUBLIC: Final = Ways()
 
 
@@ -131,6 +125,11 @@ class Service:
 
     async def _own(self, stack: AsyncExitStack) -> None:
         """Take the folder, clear up after a dead owner, start the worker and the deliveries."""
+        from reconciler.service.deliveries import Outbox
+        from reconciler.service.ffmpeg import locate
+        from reconciler.service.studio import bounds, render_threads
+        from reconciler.service.worker import How, Worker
+
         how = How(render_threads(), bounds(self._environ))
         if self._render is None and self._crew is None:
             locate(self._environ)  # without FFmpeg nothing is begun, and nothing made
@@ -159,6 +158,8 @@ class Service:
 
     def _studio(self, stack: AsyncExitStack) -> Studio:
         """Set up what renders on this machine. Raises RenderError when there is no FFmpeg."""
+        from reconciler.service.studio import Studio, renders_at_once, workshop
+
         folder = self.root / "buckets"
         tools = workshop(self._environ, [folder, *(bucket.resolve() for bucket in folder.iterdir())])
         stack.callback(tools.prober.close)
@@ -169,6 +170,8 @@ class Service:
 
     async def _farm(self, uploads: Uploads, buckets: Buckets) -> Farm:
         """Set up what renders on other machines."""
+        from reconciler.service.farm import Farm
+
         assert self._crew is not None
         farm = Farm(
             self._crew,
@@ -182,12 +185,16 @@ class Service:
 
     def _places(self) -> int:
         """Return how many jobs are rendered at once."""
+        from reconciler.service.studio import renders_at_once
+
         if self._render is not None:
             return self._concurrency
         return self._crew.places() if self._crew else renders_at_once(self._concurrency)
 
     def _deliver(self, outbox: Outbox, stack: AsyncExitStack) -> None:
         """Deliver callbacks until the stack is closed; those that are due then are given a little time."""
+        from reconciler.service.deliveries import Deliveries
+
         carriers = Carriers(self._folder / _MESSAGES, self._ways)
         stack.push_async_callback(carriers.aclose)
         deliveries = Deliveries(outbox, carriers)
@@ -242,14 +249,22 @@ class Service:
         wake: Callable[[], None],
         takes_jobs: bool,
     ) -> None:
-        media = self._media(database, queue, buckets, wake)
-        if not takes_jobs:
-            media = {name: reading_only(calls) for name, calls in media.items()}
+        calls = late(_MEDIA, lambda: self._media(database, queue, buckets, wake))
+        media = calls if takes_jobs else {name: reading_only(each) for name, each in calls.items()}
         objects = ObjectCalls(self._region, buckets, uploads, writable=self._work)
         self._app = App(buckets, self._region, media=media, objects=objects, credentials=self._credentials)
 
     def _media(self, database: Database, queue: Queue, buckets: Buckets, wake: Callable[[], None]) -> dict[str, Calls]:
         """Return the calls of the job half by the first segment of their path."""
+        from reconciler.service.admission import Admission
+        from reconciler.service.gate import bound
+        from reconciler.service.jobs import JobCalls
+        from reconciler.service.media_buckets import MediaBucketCalls
+        from reconciler.service.queue_store import QueueStore
+        from reconciler.service.queues import QueueCalls
+        from reconciler.service.template_store import TemplateStore
+        from reconciler.service.templates import TemplateCalls
+
         queues, templates = QueueStore(database), TemplateStore(database)
         jobs = JobCalls(queue, Admission(queues, templates, buckets, self._region, lacking=self._lacking), wake=wake)
         return {
@@ -268,6 +283,8 @@ class Service:
 
 def _take_guard(folder: Path, stack: ExitStack | AsyncExitStack) -> None:
     """Take the guard on a folder until the stack is closed; the system gives it back when this process dies."""
+    from filelock import FileLock, Timeout
+
     guard = FileLock(folder / _GUARD)
     holder = folder / _HOLDER
     try:

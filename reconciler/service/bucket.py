@@ -50,14 +50,14 @@ class _Walks:
     """
 
     def __init__(self) -> None:
-        self._walks: OrderedDict[listing.Query, tuple[float, listing.Found]] = OrderedDict()
+        self._walks: OrderedDict[listing.Query, tuple[float, listing.Found[str]]] = OrderedDict()
 
-    def keep(self, query: listing.Query, rest: listing.Found) -> None:
+    def keep(self, query: listing.Query, rest: listing.Found[str]) -> None:
         self._walks[query] = (time.monotonic(), rest)
         if len(self._walks) > _KEPT_WALKS:
             self._walks.popitem(last=False)
 
-    def resume(self, query: listing.Query) -> listing.Found | None:
+    def resume(self, query: listing.Query) -> listing.Found[str] | None:
         kept, rest = self._walks.pop(query, (0.0, None))
         return rest if time.monotonic() - kept < _WALK_SECONDS else None
 
@@ -87,8 +87,10 @@ class Bucket:
         file = _open(self.path(key), key)
         with ExitStack() as stack:
             stack.callback(file.close)
-            info = self._index.between(self.name, key, key).get(key)
-            if info is None or not info.is_still(Stamp.of(os.fstat(file.fileno()))):
+            known = self._index.between(self.name, key, key)
+            if known and known[0].is_still(Stamp.of(os.fstat(file.fileno()))):
+                info = known[0]
+            else:
                 info = await files.in_thread(_digest_file, file, key)
                 self._index.remember(self.name, [info])
             stack.pop_all()
@@ -110,10 +112,10 @@ class Bucket:
     async def page(self, query: listing.Query) -> ObjectPage:
         """Return one page of the bucket's objects; contents that are not known yet are read to learn their ETag."""
         walk = self._walks.resume(query) or listing.walk(self._folder, query.prefix, query.marker)
-        page, rest = await files.in_thread(listing.page, walk, query)
+        page, found = await files.in_thread(_page, walk, query)
         if page.next_marker is not None:
-            self._walks.keep(replace(query, marker=page.next_marker), rest)
-        objects = await self._describe(page.entries)
+            self._walks.keep(replace(query, marker=page.next_marker), walk)
+        objects = await self._describe(found)
         return ObjectPage(tuple(objects), page.prefixes, page.next_marker)
 
     # Writing.
@@ -242,11 +244,14 @@ class Bucket:
 
     # Details.
 
-    async def _describe(self, found: tuple[tuple[str, Stamp], ...]) -> list[ObjectInfo]:
+    async def _describe(self, found: Sequence[tuple[str, Stamp]]) -> list[ObjectInfo]:
         if not found:
             return []
-        known = self._index.between(self.name, found[0][0], found[-1][0])
-        unknown = [key for key, stamp in found if key not in known or not known[key].is_still(stamp)]
+        listed = self._index.between(self.name, found[0][0], found[-1][0])
+        if [(info[0], info[1:4]) for info in listed] == found:
+            return listed
+        known = {info.key: info for info in listed}
+        unknown = [key for key, stamp in found if (info := known.get(key)) is None or not info.is_still(stamp)]
         if unknown:
             fresh = await files.in_thread(_digest_files, self._folder, unknown)
             self._index.remember(self.name, fresh.values())
@@ -321,6 +326,12 @@ class Buckets:
         """Remove the temporary files that dead processes left; only the owner of the folder may do so."""
         for name, relative in self._index.partials():
             Bucket(name, self._folder / name, self._index).remove_partial(relative)
+
+
+def _page(walk: listing.Found[str], query: listing.Query) -> tuple[listing.Page[str], list[tuple[str, Stamp]]]:
+    """Take a page of a walk, and ask for the state of its files."""
+    page = listing.page(walk, query)
+    return page, listing.stamped(page.entries)
 
 
 def _open(path: Path, key: str) -> BinaryIO:

@@ -110,10 +110,11 @@ class Database:
         with closing(self._connection.execute(sql, values or {})) as cursor:
             return cursor.fetchall()
 
-    def each(self, sql: str, values: Mapping[str, Any]) -> Iterator[sqlite3.Row]:
-        """Run one statement that reads and yield its rows one by one, for lists too long to be kept twice."""
-        with closing(self._connection.execute(sql, values)) as cursor:
-            yield from cursor
+    def tuples(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run one statement that reads and return its rows as plain tuples, for lists that are long."""
+        with closing(self._connection.cursor()) as cursor:
+            cursor.row_factory = None
+            return cursor.execute(sql, values).fetchall()
 
     def many(self, sql: str, values: list[dict[str, Any]]) -> None:
         """Run one statement for each set of values."""

@@ -1,8 +1,9 @@
-"""What stands before the media calls: a service that only reads, and a bucket whose processing is switched off."""
+"""What stands before the media calls: a service that only reads, a bucket switched off, calls that are not made yet."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import Final
 
 from reconciler.api.error_codes import CODES
@@ -26,6 +27,19 @@ def bound(calls: Calls, queues: QueueStore) -> Calls:
         return await calls(request, bucket)
 
     return answer
+
+
+def late(names: Iterable[str], make: Callable[[], Mapping[str, Calls]]) -> dict[str, Calls]:
+    """Return the named calls, which are made, all together, when the first of them is called."""
+    made = cache(make)
+
+    def named(name: str) -> Calls:
+        async def answer(request: Request, bucket: Bucket) -> Response:
+            return await made()[name](request, bucket)
+
+        return answer
+
+    return {name: named(name) for name in names}
 
 
 def reading_only(calls: Calls) -> Calls:

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from reconciler.service.database import Database
 
-_INT64: Final = 2**63 - 1
-"""SQLite's integers are signed; some file systems use all 64 bits for an inode."""
+INODE: Final = 2**63 - 1
+"""The bits of an inode that are kept. SQLite's integers are signed; some file systems use all 64 bits for an inode."""
 
 _DEFAULT_TYPE: Final = "application/octet-stream"
 
@@ -28,7 +28,7 @@ _NONE: Final = "{}"
 
 _BETWEEN: Final = """
     SELECT key, size, mtime_ns, inode, etag, crc64, content_type, headers FROM object
-    WHERE bucket = :bucket AND key BETWEEN :first AND :last
+    WHERE bucket = :bucket AND key BETWEEN :first AND :last ORDER BY key
 """
 _REMEMBER: Final = """
     INSERT OR REPLACE INTO object (bucket, key, size, mtime_ns, inode, etag, crc64, content_type, headers)
@@ -50,7 +50,7 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
         """Return the stamp of a file."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino & _INT64)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino & INODE)
 
 
 class Attributes(NamedTuple):
@@ -120,7 +120,7 @@ class ObjectInfo(NamedTuple):
     @property
     def storage_class(self) -> str:
         """The name of its class."""
-        return STANDARD if self.headers == _NONE else self.attributes.storage_class
+        return storage_class_of(self.headers)
 
     @property
     def content_type(self) -> str:
@@ -134,10 +134,10 @@ class ObjectIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def between(self, bucket: str, first: str, last: str) -> dict[str, ObjectInfo]:
-        """Return what is known of the keys from ``first`` to ``last``, both included, in one query."""
-        rows = self._database.each(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
-        return {row[0]: ObjectInfo._make(row) for row in rows}
+    def between(self, bucket: str, first: str, last: str) -> list[ObjectInfo]:
+        """Return what is known of the keys from ``first`` to ``last``, both included, in their order, in one query."""
+        rows = self._database.tuples(_BETWEEN, {"bucket": bucket, "first": first, "last": last})
+        return list(map(ObjectInfo._make, rows))
 
     def remember(self, bucket: str, found: Iterable[ObjectInfo], *, durable: bool = False) -> None:
         """Remember objects as their files are now; ``durable`` when the files could not tell it again."""
@@ -169,6 +169,11 @@ class ObjectIndex:
 def headers_json(headers: Mapping[str, str]) -> str:
     """Write headers as a column holds them."""
     return json.dumps(dict(headers), sort_keys=True) if headers else _NONE
+
+
+def storage_class_of(column: str) -> str:
+    """Read the name of an object's class from the column of its headers."""
+    return STANDARD if column == _NONE else Attributes(None, headers_of(column)).storage_class
 
 
 def headers_of(column: str) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ which a plain folder cannot hold. What XML cannot carry cannot be a key either, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from reconciler.api.shape import UNSENDABLE
@@ -48,12 +49,23 @@ def is_key(key: str) -> bool:
 
 def fits(key: str) -> bool:
     """Tell whether a key is short enough."""
-    return len(key) * _MAX_BYTES <= MAX_KEY_BYTES or len(key.encode()) <= MAX_KEY_BYTES
+    return all_fit(len(key)) or len(key.encode()) <= MAX_KEY_BYTES
+
+
+def all_fit(length: int) -> bool:
+    """Tell whether keys of so many characters are short enough, whatever the characters are."""
+    return length * _MAX_BYTES <= MAX_KEY_BYTES
 
 
 def is_segment(name: str) -> bool:
     """Tell whether a name that a file has can be a segment of a key: not when it is our own, or nothing can tell it."""
     return not UNSENDABLE.search(name) and not is_partial(name)
+
+
+def are_segments(names: Sequence[str]) -> bool:
+    """Tell at once that every one of many names can be a segment of a key. False says only: look at each."""
+    joined = "/".join(names)
+    return _OWN not in joined and not UNSENDABLE.search(joined)
 
 
 def is_partial(name: str) -> bool:

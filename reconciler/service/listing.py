@@ -1,8 +1,11 @@
 """The keys below a folder, in the order and the pages of the API: UTF-8 byte order, prefix, marker, delimiter.
 
-Reads names and sizes, never contents. Objects are regular files; symbolic links are not followed, so that nothing
-outside the folder can be listed, and the service's own temporary files do not show. ``page`` cuts any listing by key,
-that of uploads too.
+Reads names, and of the files of one page what their system says of them, never contents. Objects are regular files;
+symbolic links are not followed, so that nothing outside the folder can be listed, and the service's own temporary files
+do not show. ``page`` cuts any listing by key, that of uploads too.
+
+A folder may hold a hundred thousand files: what is done for each of them is done for many at once, and no file is asked
+for its state before its page is.
 """
 
 from __future__ import annotations
@@ -11,19 +14,17 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import methodcaller
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from reconciler.service import keys
-from reconciler.service.index import Stamp
+from reconciler.service.index import INODE, Stamp
 
 MAX_KEYS: Final = 1000
 
 T = TypeVar("T")
-
-Found = Iterator[tuple[str, Stamp]]
-"""Keys in order, with their files' stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,45 @@ class Page(Generic[T]):
     next_marker: str | None = None
 
 
-def page(found: Iterator[tuple[str, T]], query: Query) -> tuple[Page[T], Iterator[tuple[str, T]]]:
-    """Take one page from what was found for the query, in order; return it with what is left for the pages after it."""
-    if not query.delimiter:
-        entries = tuple(islice(found, query.max_keys))
-        return _page(entries, (), entries[-1][0] if entries else "", found)
-    return _grouped(found, query)
+class Found(Generic[T]):
+    """Keys in order with what stands under them, of which pages are cut; it can tell whether there are more."""
+
+    def __init__(self, entries: Iterable[tuple[str, T]]) -> None:
+        self._entries = iter(entries)
+        self._ahead: list[tuple[str, T]] = []
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        return self
+
+    def __next__(self) -> tuple[str, T]:
+        return self._ahead.pop() if self._ahead else next(self._entries)
+
+    def take(self, most: int) -> tuple[tuple[str, T], ...]:
+        """Return the next entries, at most so many."""
+        ahead, self._ahead = self._ahead, []
+        return (*ahead, *islice(self._entries, most - len(ahead)))
+
+    def put_back(self, entry: tuple[str, T]) -> None:
+        """Let an entry be the next one; there can be one."""
+        self._ahead = [entry]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are no more."""
+        if not self._ahead:
+            self._ahead = list(islice(self._entries, 1))
+        return not self._ahead
 
 
-def _grouped(found: Iterator[tuple[str, T]], query: Query) -> tuple[Page[T], Iterator[tuple[str, T]]]:
+def page(found: Found[T], query: Query) -> Page[T]:
+    """Take one page from what was found for the query; what is left is for the pages after it."""
+    if query.delimiter:
+        return _grouped(found, query)
+    entries = found.take(query.max_keys)
+    return Page(entries, (), None if found.is_over else entries[-1][0])
+
+
+def _grouped(found: Found[T], query: Query) -> Page[T]:
     entries: list[tuple[str, T]] = []
     prefixes: list[str] = []
     last = ""
@@ -63,61 +94,70 @@ def _grouped(found: Iterator[tuple[str, T]], query: Query) -> tuple[Page[T], Ite
         if group and (group == last or group <= query.marker):
             continue
         if len(entries) + len(prefixes) == query.max_keys:
-            return _page(entries, prefixes, last, chain([(key, value)], found))
+            found.put_back((key, value))
+            return Page(tuple(entries), tuple(prefixes), last)
         last = group or key
         if group:
             prefixes.append(group)
         else:
             entries.append((key, value))
-    return _page(entries, prefixes, last, iter(()))
+    return Page(tuple(entries), tuple(prefixes))
 
 
-def _page(
-    entries: Iterable[tuple[str, T]], prefixes: Iterable[str], last: str, rest: Iterator[tuple[str, T]]
-) -> tuple[Page[T], Iterator[tuple[str, T]]]:
-    following = list(islice(rest, 1))
-    return Page(tuple(entries), tuple(prefixes), last if following else None), chain(following, rest)
+# Files.
 
 
-def walk(folder: Path, prefix: str = "", marker: str = "") -> Found:
-    """Find the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order.
+def walk(folder: Path, prefix: str = "", marker: str = "") -> Found[str]:
+    """Find the keys that start with ``prefix`` and come after ``marker``, in UTF-8 byte order, with their files' paths.
 
     Texts of Unicode sort by code point, which is the same order.
     """
-    yield from _walk(os.fspath(folder), "", prefix, marker)
+    return Found(chain.from_iterable(_walk(os.fspath(folder), "", prefix, marker)))
 
 
-def _walk(folder: str, base: str, prefix: str, marker: str) -> Found:
-    entries = _entries(folder, base, prefix, marker)
-    while entries:
-        entry = entries.pop()  # it keeps its status for as long as it lives, and there may be a million of them
-        key = base + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{key}/", prefix, marker)
-            continue
+def stamped(entries: Iterable[tuple[str, str]]) -> list[tuple[str, Stamp]]:
+    """Ask for the state of the files that were found; those that are gone, or are something else now, are left out."""
+    found = []
+    for key, path in entries:
         try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue  # deleted since the folder was read
-        if stat.S_ISREG(status.st_mode) and keys.fits(key):
-            yield key, Stamp.of(status)
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.append((key, Stamp(status.st_size, status.st_mtime_ns, status.st_ino & INODE)))
+    return found
 
 
-def _entries(folder: str, base: str, prefix: str, marker: str) -> list[os.DirEntry[str]]:
-    """Return what can hold wanted keys, the last one first."""
+def _walk(folder: str, base: str, prefix: str, marker: str) -> Iterator[Iterable[tuple[str, str]]]:
+    """Yield keys and paths in runs: the files of a folder between two folders in it."""
+    for is_folder, names in groupby(_names(folder, base, prefix, marker), methodcaller("endswith", "/")):
+        if is_folder:
+            for name in names:
+                yield from _walk(f"{folder}/{name[:-1]}", f"{base}{name}", prefix, marker)
+        else:
+            files = list(names)
+            yield zip(map(base.__add__, files), map(f"{folder}/".__add__, files), strict=True)
+
+
+def _names(folder: str, base: str, prefix: str, marker: str) -> list[str]:
+    """Return what can hold wanted keys, in order; the name of a folder ends in a slash, as the keys below it go on."""
     try:
         with os.scandir(folder) as entries:
-            wanted = [entry for entry in entries if keys.is_segment(entry.name)]
+            names = [
+                entry.name if entry.is_file(follow_symlinks=False) else f"{entry.name}/"
+                for entry in entries
+                if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    if prefix or marker:
-        wanted = [entry for entry in wanted if _may_hold(base + _name(entry), prefix, marker)]
-    return sorted(wanted, key=_name, reverse=True)
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    """Return a name as the keys below it begin: that of a folder ends in a slash."""
-    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+    if not keys.are_segments(names):
+        names = [name for name in names if keys.is_segment(name.removesuffix("/"))]
+    if not keys.all_fit(len(base) + max(map(len, names), default=0)):
+        names = [name for name in names if keys.fits(base + name)]
+    if marker or not base.startswith(prefix):
+        names = [name for name in names if _may_hold(base + name, prefix, marker)]
+    names.sort()
+    return names
 
 
 def _may_hold(name: str, prefix: str, marker: str) -> bool:

@@ -92,7 +92,7 @@ class Uploads:
         values = {"bucket": bucket, "prefix": query.prefix, "marker": query.marker, "after": after}
         limit = -1 if query.delimiter else query.max_keys + 1
         rows = self._database.rows(_PAGE, {**values, "limit": limit})
-        return listing.page(((row["key"], _upload(row)) for row in rows), query)[0]
+        return listing.page(listing.Found((row["key"], _upload(row)) for row in rows), query)
 
     def parts(self, upload: Upload, *, after: int = 0, limit: int = len(PART_NUMBERS)) -> list[Part]:
         """Return the parts that are there, by number, from the one after ``after`` on."""

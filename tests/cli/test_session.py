@@ -1,4 +1,4 @@
-"""The composition root: selecting outputs, credentials, what ships with the package."""
+"""The composition root: credentials, what ships with the package."""
 
 from __future__ import annotations
 
@@ -8,36 +8,6 @@ import pytest
 
 from reconciler.cli import session
 from reconciler.errors import UsageError
-
-ADDRESSES = ["duel", 'lesson["1"]', 'lesson["2"]', "wall"]
-
-
-@pytest.mark.parametrize(
-    ("targets", "excluded", "chosen"),
-    [
-        ((), (), None),
-        (("duel",), (), ["duel"]),
-        (('lesson["1"]',), (), ['lesson["1"]']),
-        (("lesson*",), (), ['lesson["1"]', 'lesson["2"]']),
-        (("lesson[*]", "wall"), ('lesson["?"]',), ['lesson["1"]', 'lesson["2"]', "wall"]),
-        ((), ("lesson*",), None),
-        (("*",), (), ADDRESSES),
-    ],
-)
-def test_targets_and_exclusions(targets: tuple[str, ...], excluded: tuple[str, ...], chosen: list[str] | None) -> None:
-    selection = session.Selection(targets, excluded, ())
-    assert selection.chosen(ADDRESSES) == chosen
-    assert selection.excluded(ADDRESSES) == ({'lesson["1"]', 'lesson["2"]'} if excluded else set())
-
-
-@pytest.mark.parametrize(
-    ("patterns", "advice"),
-    [(("dual",), "did you mean `duel`?"), (("nothing*",), "`reconciler status` lists the addresses")],
-)
-def test_a_pattern_that_names_nothing_is_a_mistake(patterns: tuple[str, ...], advice: str) -> None:
-    with pytest.raises(UsageError, match=r"--replace .* names no output") as caught:
-        session.Selection((), (), patterns).replaced(ADDRESSES)
-    assert caught.value.advice == advice
 
 
 @pytest.mark.parametrize(

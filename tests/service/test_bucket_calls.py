@@ -5,6 +5,7 @@ import base64
 import hashlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_a_listing_has_what_the_document_shows(tmp_path: Path) -> None:
             assert (plain.encoding_type, plain.delimiter) == (None, None)
             assert (plain.is_truncated, plain.next_marker) == (False, None)
             assert [content.key for content in plain.contents or ()] == ["in/c&d.mp4"]
+
+    asyncio.run(main())
+
+
+KEYS = ("a-b_c.~/d", "a b", "a+b%2F", "a&b<c>d", "a/\"'/é", "a\nb", "课/一.mp4", "plain")
+
+
+@pytest.mark.parametrize("keys", [KEYS, ("in/a.mp4", "in/b-c_d~e.mp4")])
+@pytest.mark.parametrize("encoded", [True, False])
+def test_keys_are_written_so_that_each_is_read_again(tmp_path: Path, keys: tuple[str, ...], encoded: bool) -> None:
+    for key in keys:
+        drop(tmp_path, key)
+
+    async def main() -> None:
+        async with running(tmp_path) as caller:
+            found = await listing(caller, **({"encoding_type": "url"} if encoded else {}))
+            written = [content.key for content in found.contents or ()]
+            assert written == [quote(key, safe="-_.~") if encoded else key for key in sorted(keys)]
 
     asyncio.run(main())
 

@@ -209,3 +209,12 @@ def test_a_database_of_an_older_version_on_a_read_only_disk_is_refused(
     monkeypatch.setattr("reconciler.service.database.os.access", lambda *_: False)
     with pytest.raises(ReconcilerError, match="written by an older version of this program and is read-only"):
         Database.existing(path)
+
+
+def test_long_lists_are_read_as_plain_tuples() -> None:
+    database = Database.in_memory()
+    database.many("INSERT INTO partial VALUES (:bucket, :path)", [{"bucket": "b", "path": path} for path in "xyz"])
+    rows = database.tuples("SELECT bucket, path FROM partial WHERE path > :after ORDER BY path", {"after": "x"})
+    assert rows == [("b", "y"), ("b", "z")]
+    assert all(type(row) is tuple for row in rows)
+    database.close()

@@ -6,6 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reconciler.service.bucket import Bucket
+from reconciler.service.database import Database
+from reconciler.service.gate import Calls, late
+from reconciler.service.http import Request, Response
+from reconciler.service.index import ObjectIndex
 from tests.service.harness import BUCKET, CI, REGION, error, operation, running
 
 WAYS_IN = (CI, f"http://{BUCKET}.cos.{REGION}.myqcloud.com", "http://127.0.0.1:8787")
@@ -55,3 +60,32 @@ def test_beside_an_owner_the_media_calls_are_all_served(tmp_path: Path) -> None:
             assert (await other.http.post(f"{CI}/mediabucket")).status_code == 200
 
     asyncio.run(main())
+
+
+def test_calls_that_are_late_are_made_once_and_together() -> None:
+    made: list[str] = []
+
+    def make() -> dict[str, Calls]:
+        made.append("made")
+        return {name: answering(name) for name in ("a", "b")}
+
+    def answering(name: str) -> Calls:
+        async def answer(request: Request, bucket: Bucket) -> Response:
+            return Response(200, name.encode())
+
+        return answer
+
+    async def main(request: Request, bucket: Bucket) -> None:
+        calls = late(("a", "b"), make)
+        assert made == []
+        for name in ("b", "a", "b"):
+            assert (await calls[name](request, bucket)).body == name.encode()
+        assert made == ["made"]
+
+    async def nothing() -> dict[str, object]:
+        return {}
+
+    database = Database.in_memory()
+    bucket = Bucket("b-1", Path("/none"), ObjectIndex(database))
+    asyncio.run(main(Request("GET", "", b"/", {}, {}, nothing), bucket))
+    database.close()

@@ -15,10 +15,10 @@ FACTS = Facts("0" * 32 + "-2", str(2**64 - 1), Attributes("video/mp4", {"x-cos-m
 def test_what_is_remembered_is_told_for_a_range_of_keys() -> None:
     database = Database.in_memory()
     index = ObjectIndex(database)
-    index.remember("b-1", [ObjectInfo.of(key, STAMP, FACTS) for key in ("a", "b", "b/c", "é", "z")])
+    index.remember("b-1", [ObjectInfo.of(key, STAMP, FACTS) for key in ("é", "a", "z", "b", "b/c")])
     index.remember("b-2", [ObjectInfo.of("b", STAMP, FACTS)])
-    assert index.between("b-1", "b", "é") == {key: ObjectInfo.of(key, STAMP, FACTS) for key in ("b", "b/c", "z", "é")}
-    assert index.between("b-2", "a", "z") == {"b": ObjectInfo.of("b", STAMP, FACTS)}
+    assert index.between("b-1", "b", "é") == [ObjectInfo.of(key, STAMP, FACTS) for key in ("b", "b/c", "z", "é")]
+    assert index.between("b-2", "a", "z") == [ObjectInfo.of("b", STAMP, FACTS)]
     database.close()
 
 
@@ -28,9 +28,9 @@ def test_a_later_fact_replaces_an_earlier_one_and_can_be_forgotten() -> None:
     index.remember("b-1", [ObjectInfo.of("a", STAMP, FACTS)])
     later = ObjectInfo.of("a", Stamp(4, 5, 6), Facts("1" * 32, "0"))
     index.remember("b-1", [later])
-    assert index.between("b-1", "a", "a") == {"a": later}
+    assert index.between("b-1", "a", "a") == [later]
     index.forget("b-1", ["a", "none"])
-    assert index.between("b-1", "a", "a") == {}
+    assert index.between("b-1", "a", "a") == []
     database.close()
 
 

@@ -49,3 +49,25 @@ def test_the_names_of_temporary_files_are_known_again() -> None:
 )
 def test_names_of_files_that_can_be_segments(name: str, can: bool) -> None:
     assert keys.is_segment(name) == can
+
+
+@pytest.mark.parametrize(
+    ("names", "can"),
+    [
+        ([], True),
+        (["a", "b c", "é/"], True),
+        (["a", "x\x01"], False),
+        (["a\udcff"], False),
+        (["a", ".reconciler-x.partial"], False),
+        ([".reconciler-x"], False),  # it may be one: whoever asks has to look at each
+    ],
+)
+def test_names_are_told_at_once_where_all_of_them_can_be_segments(names: list[str], can: bool) -> None:
+    assert keys.are_segments(names) == can
+
+
+def test_keys_are_short_enough_whatever_their_characters_are() -> None:
+    assert keys.all_fit(212)
+    assert keys.fits("\U0001f3ac" * 212)
+    assert not keys.all_fit(213)
+    assert not keys.fits("\U0001f3ac" * 213)

@@ -322,3 +322,28 @@ def test_when_the_worker_dies_nobody_waits_for_ever(tmp_path: Path, monkeypatch:
             assert "the worker died" in error(reply).message
 
     asyncio.run(main())
+
+
+def test_listing_objects_loads_nothing_that_renders_delivers_or_takes_jobs(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "import httpx\n"
+        "from reconciler.client import Client\n"
+        "from reconciler.endpoints import Endpoints\n"
+        "from reconciler.service import Service\n"
+        "async def main():\n"
+        "    async with Service(Path(sys.argv[1]), bucket='b-1', region='r', work=False) as service:\n"
+        "        transport = httpx.ASGITransport(app=service.app)\n"
+        "        async with Client(Endpoints.of('b-1', 'r'), transport=transport) as client:\n"
+        "            assert list(await client.list_objects()) == ['a']\n"
+        "asyncio.run(main())\n"
+        "heavy = {'av', 'filelock', 'pika', 'PIL', 'imageio_ffmpeg', 'uvicorn'}\n"
+        "heavy |= {f'reconciler.service.{name}' for name in ('admission', 'deliveries', 'farm', 'render', 'worker')}\n"
+        "sys.exit(', '.join(sorted(heavy & sys.modules.keys())) or 0)"
+    )
+    path = tmp_path / "buckets" / "b-1" / "a"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a")
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

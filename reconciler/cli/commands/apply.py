@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import click
 
 from reconciler.cli import session, views
 from reconciler.cli.reports import make_report, outcome_line
-from reconciler.cli.selecting import selection_options
+from reconciler.cli.selecting import Selection, changes, selection_options
 from reconciler.errors import Interrupted, PlanError, UsageError
 from reconciler.plan import excess
 
@@ -67,10 +67,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     fail_fast: bool,
     force: bool,
     guard_timeout: float,
-    targets: tuple[str, ...],
-    excluded: tuple[str, ...],
-    replaced: tuple[str, ...],
-    prune: bool,
+    selection: Selection,
     as_json: bool,
 ) -> int:
     """Show the plan, ask, and make what is missing: only that, and each of it once.
@@ -86,32 +83,22 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if callback_listen is not None and no_wait:
         raise UsageError("--no-wait leaves before a callback can come", advice="leave --callback-listen out")
     if planfile is not None:
-        _check_alone(options, targets=targets, excluded=excluded, replaced=replaced, prune=prune)
+        _check_alone(options, selection)
     project = session.open_project(options)
     pace = session.pace(project, parallelism=parallelism, wait=not no_wait, fail_fast=fail_fast)
-    source = (
-        _Declared(project, session.Selection(targets, excluded, replaced), prune=prune)
-        if planfile is None
-        else _Saved(project, planfile)
-    )
+    source = _Declared(options, project, selection) if planfile is None else _Saved(project, planfile)
     act = _Apply(options, project, source, guard_timeout, force, yes or planfile is not None, as_json)
     with session.guarded(project, "apply"):
         return asyncio.run(act.run(pace, callback_listen))
 
 
-def _check_alone(
-    options: Globals, *, targets: tuple[str, ...], excluded: tuple[str, ...], replaced: tuple[str, ...], prune: bool
-) -> None:
+def _check_alone(options: Globals, selection: Selection) -> None:
     """Refuse beside a saved plan what was decided when it was made."""
-    given = {
-        "--target": targets, "--exclude": excluded, "--replace": replaced, "--prune": prune, "--var": options.variables,
-    }  # fmt: skip
-    for option, value in given.items():
-        if value:
-            raise UsageError(
-                f"{option} cannot be given with a plan file: its plan is made already",
-                advice=f"give {option} to `reconciler plan --out FILE`",
-            )
+    for option in (*selection.given, *(["--var"] if options.variables else [])):
+        raise UsageError(
+            f"{option} cannot be given with a plan file: its plan is made already",
+            advice=f"give {option} to `reconciler plan --out FILE`",
+        )
 
 
 class _Source(Protocol):
@@ -133,20 +120,22 @@ class _Source(Protocol):
 class _Declared:
     """A plan that is made now, from the manifests."""
 
-    def __init__(self, project: Project, selection: session.Selection, *, prune: bool) -> None:
+    def __init__(self, options: Globals, project: Project, selection: Selection) -> None:
+        self._options = options
         self._project = project
         self._selection = selection
-        self._prune = prune
         self._desired: DesiredState | None = None
+        self._changed: Collection[str] | None = None
 
     def read(self) -> Sequence[Diagnostic]:
         self._desired = session.read_desired(self._project)
-        return self._desired.warnings
+        self._changed, warnings = changes(self._options, self._desired, self._selection)
+        return (*self._desired.warnings, *warnings)
 
     async def plan(self, client: Client, lockfile: Lockfile) -> Plan:
         assert self._desired is not None, "the manifests are read first"
         plan, _ = await session.make_plan(
-            self._project, client, lockfile, self._desired, selection=self._selection, prune=self._prune
+            self._project, client, lockfile, self._desired, selection=self._selection, changed=self._changed
         )
         return plan
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import session, views
-from reconciler.cli.selecting import selection_options
+from reconciler.cli.selecting import Selection, changes, selection_options
 from reconciler.errors import UsageError
 from reconciler.plan import excess
 
@@ -25,19 +27,18 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan, for `apply FILE`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document: reconciler.plan/1.")
 @click.option("--markdown", is_flag=True, help="Markdown, for a pull-request comment.")
+@click.option("--no-refresh", is_flag=True, help="Trust the lockfile and ask no service.")
 @click.option("--all", "everything", is_flag=True, help="Also show outputs that are up to date.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are pending.")
 @click.pass_obj
 def command(  # noqa: PLR0913 - one parameter for each option
     options: Globals,
     *,
-    targets: tuple[str, ...],
-    excluded: tuple[str, ...],
-    replaced: tuple[str, ...],
-    prune: bool,
+    selection: Selection,
     out: Path | None,
     as_json: bool,
     markdown: bool,
+    no_refresh: bool,
     everything: bool,
     detailed_exitcode: bool,
 ) -> int:
@@ -48,10 +49,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if as_json and markdown:
         raise UsageError("--json and --markdown exclude each other")
     if out is not None:
-        _check_replaceable(out)
+        _check_saved(out, refreshed=not no_refresh)
     project = session.open_project(options)
-    selection = session.Selection(targets, excluded, replaced)
-    plan, observed = asyncio.run(_plan(options, project, selection, prune=prune))
+    plan, observed = asyncio.run(_plan(options, project, selection, refresh=not no_refresh))
     if as_json:
         click.echo(views.json_text(views.plan_data(plan, everything=everything)))
     elif markdown:
@@ -64,30 +64,39 @@ def command(  # noqa: PLR0913 - one parameter for each option
         from reconciler.planfile import Options, SavedPlan, Target, save
         from reconciler.staleness import expectations
 
-        asked = Options(targets, excluded, replaced, prune or project.policy.prune)
+        asked = Options(**asdict(replace(selection, prune=selection.prune or project.policy.prune)))
         save(out, SavedPlan(Target.of(project), plan, expectations(plan, observed), asked))
         session.say(options, f"Saved to {out}; `reconciler apply {out}` carries it out.")
     return 2 if detailed_exitcode and not plan.empty else 0
 
 
 async def _plan(
-    options: Globals, project: Project, selection: session.Selection, *, prune: bool
+    options: Globals, project: Project, selection: Selection, *, refresh: bool
 ) -> tuple[Plan, ObservedState]:
     """Return the plan, and what the world looked like when it was made."""
     desired = session.read_desired(project)
-    if desired.warnings:
-        session.say(options, views.diagnostics_text(desired.warnings))
-    async with session.connect(project) as client:
-        lockfile = await session.open_lockfile(project, client)
-        plan, observed = await session.make_plan(project, client, lockfile, desired, selection=selection, prune=prune)
-    if refused := session.not_rendered_here(project, desired, plan):
+    changed, warnings = changes(options, desired, selection)
+    if warnings := (*desired.warnings, *warnings):
+        session.say(options, views.diagnostics_text(warnings))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(session.connect(project)) if refresh else None
+        lockfile = await session.open_lockfile(project, client, inputs=not refresh)
+        plan, observed = await session.make_plan(
+            project, client, lockfile, desired, selection=selection, changed=changed
+        )
+    if refresh and (refused := session.not_rendered_here(project, desired, plan)):
         session.say(options, views.diagnostics_text(refused))
     return plan, observed
 
 
-def _check_replaceable(out: Path) -> None:
-    """Keep a slip of the hand from replacing a manifest or the lockfile."""
+def _check_saved(out: Path, *, refreshed: bool) -> None:
+    """Keep a slip of the hand from replacing a manifest or the lockfile, and save only what can be carried out."""
     from reconciler.planfile import is_plan_file
 
+    if not refreshed:
+        raise UsageError(
+            "--out and --no-refresh exclude each other: a plan that is to be carried out looks at the bucket",
+            advice="leave --no-refresh out",
+        )
     if out.exists() and not (is_plan_file(out) or (out.is_file() and out.stat().st_size == 0)):
         raise UsageError(f"{out} is there already and is no plan file", advice="choose another file for --out")
