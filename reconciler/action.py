@@ -48,11 +48,12 @@ class Origin:
 class Action:
     """One step of a plan.
 
-    ``request`` and ``inputs`` (source → ETag) are what the output will be made of; an input that is itself still to
-    be made is left out of ``inputs`` and named in ``upstream``. ``templates`` are the declared templates that it names.
-    ``job`` is a job of ours to wait for first. ``seen`` is the ETag of the object under the key when the plan was made.
-    ``protect`` goes into the record, so that it outlives the entry. ``forced`` says that it is made anew whatever
-    comes out. ``origin`` is what is copied or adopted, ``twins`` are jobs that were made for the same submission.
+    ``request`` and ``inputs`` (source → ETag) are what the output will be made of; an input that is itself still to be
+    made is left out of ``inputs`` and named in ``upstream``; ``made_of`` are all outputs among them. ``templates`` are
+    the declared templates that it names. ``job`` is a job of ours to wait for first. ``seen`` is the ETag of the object
+    under the key when the plan was made. ``protect`` goes into the record, so that it outlives the entry. ``forced``
+    says that it is made anew whatever comes out. ``origin`` is what is copied or adopted, ``twins`` are jobs that were
+    made for the same submission.
     """
 
     address: str
@@ -64,6 +65,7 @@ class Action:
     inputs: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
+    made_of: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     job: str | None = None
     seen: str | None = None

@@ -23,6 +23,7 @@ from reconciler.state import (
     Output,
     Record,
     StoredObject,
+    Submission,
     earlier_fingerprints,
     fingerprint,
     fingerprint_of,
@@ -186,8 +187,8 @@ class Decisions:
         objects = self._observed.objects
         inputs = {key: objects[key].etag for key in output.sources if key in objects}
         if not self._observed.refreshed:
-            glance = self._glances.get(output.address)
-            own = (glance.inputs if glance is not None else None) or {}
+            record = self._observed.records.get(output.address)
+            own = record.inputs if record is not None else {}
             inputs = {key: own.get(key, UNKNOWN) for key in output.sources} | inputs
         for name, key in made_first.items():
             origin = self._decided[name].origin if self._decided[name].kind == "reuse" else None
@@ -232,7 +233,7 @@ class Decisions:
         case = self._case(output)
         decided = self._blocked(case) or self._begun(case)
         if decided is None:
-            decided = self._first(case) if case.record is None else self._again(case, case.record)
+            decided = self._usual(case)
         decided = self._saved(case, decided)
         decided = self._with_good_templates(decided)
         decided = self._given_up(case, decided)
@@ -251,7 +252,7 @@ class Decisions:
         draft = Action(
             output.address, "none", UP_TO_DATE, key, request=request, seen=there.etag if there else None,
             inputs=inputs, sources=output.sources, upstream=made_first, protect=output.protect,
-            templates=output.templates,
+            templates=output.templates, made_of=tuple(self._upstream(output)),
         )  # fmt: skip
         unknown = any(key not in inputs for key in made_first.values())
         compared = ignored_inputs(output, inputs, record) if record else inputs
@@ -284,16 +285,30 @@ class Decisions:
         if not self._observed.refreshed:
             return replace(draft, kind="wait", reason="its job was begun", job=begun.job)
         live = self._observed.jobs.get(address)
+        if live is None and begun.job:
+            return None  # the service no longer knows the job: decide as if it had never been
+        usual, elsewhere = self._usual(case), begun.object != draft.object
+        if elsewhere and usual.kind == "conflict":  # what was begun is no reason to write over somebody's object
+            return usual
         if live is None:
-            if begun.job:
-                return None  # the service no longer knows the job: decide as if it had never been
             return replace(draft, kind=case.remade, reason="its submission was interrupted")
         verb = "ended as" if live.state in TERMINAL else "is"
-        if case.is_marked(begun.fingerprint) and address not in self._rules.forced:
+        needless = elsewhere and usual.kind in ("none", "adopt")
+        forced = address in self._rules.forced
+        if not forced and (needless or (case.is_marked(begun.fingerprint) and not self._made_since(begun))):
             reason = f"job {live.job} {verb} {live.state}"
-            return replace(draft, kind="wait", reason=reason, job=live.job, twins=live.twins)
+            return replace(draft, kind="wait", reason=reason, object=begun.object, job=live.job, twins=live.twins)
         reason = f"job {live.job} for an earlier version {verb} {live.state}"
         return replace(draft, kind=case.remade, reason=reason, job=live.job, twins=live.twins)
+
+    def _made_since(self, begun: Submission) -> bool:
+        """Tell whether something that a job is made of was made once more since: it may have read what was between."""
+        records = self._observed.records
+        return any(name in records and records[name].job != job for name, job in begun.made_of.items())
+
+    def _usual(self, case: _Case) -> Action:
+        """Decide for an output as if nothing of it were under way."""
+        return self._first(case) if case.record is None else self._again(case, case.record)
 
     def _first(self, case: _Case) -> Action:
         """Decide for an output that nothing is recorded of."""
@@ -346,6 +361,8 @@ class Decisions:
                 return changed(draft, record)
         if (known := self._from_history(case)) is not None:
             return known
+        if not names and (copied := self._contents.held(there, case.is_marked)) is not None:
+            return replace(draft, kind="adopt", reason=f"holds the same as {copied}", origin=copied)
         whose = f"the object of {names[0]} is" if names else "an object exists that was not made by us"
         return replace(draft, kind="conflict", reason=f"its key is now {draft.object}, where {whose}")
 

@@ -165,6 +165,7 @@ class Lockfile:
         self._waiting.append(entry)
         if self._flushing is None:
             self._flushing = asyncio.ensure_future(self._flush())
+            self._flushing.add_done_callback(_heard)
         await asyncio.shield(self._flushing)  # whoever stops waiting does not stop the others' writing
 
     async def _flush(self) -> None:
@@ -256,6 +257,12 @@ class Lockfile:
                     f"{self.store.journal} has an entry of unknown kind {other!r}",
                     advice="it was written by a newer reconciler: upgrade this one",
                 )
+
+
+def _heard(flushed: asyncio.Future[None]) -> None:
+    """Hear of a failure that everybody who waited for it is gone to hear."""
+    if not flushed.cancelled():
+        flushed.exception()
 
 
 def _without_job(submission: Submission) -> dict[str, Any]:

@@ -229,7 +229,8 @@ class Submission:
     """An effect that was begun and whose end is not recorded.
 
     Without ``job`` it is in doubt: the job may or may not exist. ``token`` travels in the job's UserData and finds it.
-    ``sends`` counts how often it was sent; from the second time on there may be two jobs.
+    ``sends`` counts how often it was sent; from the second time on there may be two jobs. ``made_of`` are the outputs
+    that it reads, each with the job that had made it.
     """
 
     address: str
@@ -241,6 +242,7 @@ class Submission:
     time: str
     job: str | None = None
     sends: int = 1
+    made_of: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from reconciler import disk
-from reconciler.errors import GuardError, LockfileError, ServiceError
+from reconciler.errors import ClientError, GuardError, LockfileError, ServiceError
 from reconciler.lockformat import document, line, parse_line
 from reconciler.records import Source
 
@@ -321,10 +321,14 @@ class BucketStore:
             await self._objects.put_object(key, content, forbid_overwrite=True)
         except ServiceError as error:
             if error.status != _CONFLICT:
-                raise
+                raise LockfileError(f"cannot write {key}: {error.message}") from error
             there = await self._objects.get_object(key)
             if there is None or there[0] != content:  # else the answer to an earlier attempt was lost
                 raise self._taken_over() from error
+        except ClientError as error:
+            raise LockfileError(
+                f"cannot write {key}: {error.message}", advice="nothing is lost: run apply again"
+            ) from error
         if (await self._numbers())[-1:] != [self._last + 1]:  # free again, as the other run has folded what came before
             raise self._taken_over()
         self._last += 1

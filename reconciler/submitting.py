@@ -125,7 +125,8 @@ class Submitter:
 
     def draft(self, action: Action) -> Submission:
         """Return what is about to be submitted, made of what its sources hold by now."""
-        inputs = {**action.inputs, **{key: self.lockfile.records[name].etag for name, key in action.upstream.items()}}
+        records = self.lockfile.records
+        inputs = {**action.inputs, **{key: records[name].etag for name, key in action.upstream.items()}}
         mark = fingerprint(action.request, inputs)
         return Submission(
             address=action.address,
@@ -135,6 +136,7 @@ class Submitter:
             request=action.request,
             inputs=inputs,
             time=self.now(),
+            made_of={name: records[name].job for name in action.made_of if name in records},
         )
 
     async def submit(self, action: Action, draft: Submission) -> Submission:

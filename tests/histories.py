@@ -22,7 +22,6 @@ from reconciler.apply import Pace, apply
 from reconciler.errors import (
     ApplyError,
     ClientError,
-    GuardError,
     Interrupted,
     LockfileError,
 )
@@ -173,7 +172,7 @@ class History:
         )
         allowed: tuple[type[BaseException], ...] = (ApplyError, Interrupted, ClientError, Crash)
         if self.weather.shared:
-            allowed += (GuardError,)
+            allowed += (LockfileError,)  # a part of the journal could not be written, or another run took over
         if process.full_at is not None:
             allowed += (LockfileError,)
         try:

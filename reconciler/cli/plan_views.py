@@ -1,4 +1,4 @@
-"""Plans → text for a person at a terminal. Computes nothing, asks nobody; ``grouping`` tells what belongs together.
+"""Plans → text for a person at a terminal. Computes nothing; ``grouping`` tells what belongs together.
 
 A plan of few actions is shown action by action, a larger one group by group, so that it stays within a screen or two
 whatever its size. Markdown and JSON are in ``plan_documents``.
@@ -6,6 +6,7 @@ whatever its size. Markdown and JSON are in ``plan_documents``.
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,12 +66,15 @@ FIELDS_SHOWN: Final = 3
 _PAIRS_SHOWN: Final = 3
 _MOVES_SHOWN: Final = 3
 _TEMPLATES_ROOM: Final = 12
-TRIES: Final = ((45, 11), (30, 8), (20, 4), (0, 3))
+_TERSE: Final = 3
+TRIES: Final = ((45, 11), (30, 8), (20, 4), (0, _TERSE))
 """Room for groups, and how many lines one may take: less and less until the plan fits."""
 
 _WRAPPED: Final = 2
 _MARGIN: Final = 13
 _HANGING: Final = 2
+_NARROWEST: Final = 60
+_GLUE: Final = "\N{NO-BREAK SPACE}"
 
 
 # For a person at a terminal.
@@ -94,7 +98,7 @@ def actions_shown(plan: Plan, *, everything: bool) -> Iterator[Action]:
     """Yield the pending actions, or one for each output in address order, without making all of them at once."""
     if not everything:
         return (action for action in plan.actions if action.kind != "none")
-    settled = (Action(address, "none", UP_TO_DATE, key) for address, key in sorted(plan.settled.items()))
+    settled = (Action(address, "none", UP_TO_DATE, plan.settled[address]) for address in sorted(plan.settled))
     by_address = attrgetter("address")
     return merge(sorted(plan.actions, key=by_address), settled, key=by_address)
 
@@ -111,6 +115,11 @@ def number_shown(plan: Plan, *, everything: bool) -> int:
 
 
 # Action by action.
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or ``WIDTH`` where there is none."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns
 
 
 def _single_lines(templates: Sequence[TemplateAction], actions: Sequence[Action]) -> list[str]:
@@ -187,8 +196,8 @@ def _grouped_lines(plan: Plan, *, everything: bool, width: int) -> list[str]:
     """Return the groups of a plan in as many lines as fit."""
     lines: list[str] = []
     for room, most in TRIES:
-        blocks = groups_of(plan, room, everything=everything)
-        lines = [*_block_lines(blocks, most, width), *_moves_lines(plan)]
+        groups = groups_of(plan, room, everything=everything)
+        lines = [*_block_lines(groups, most, max(width, _NARROWEST)), *_moves_lines(plan, max(width, _NARROWEST))]
         if len(lines) <= MOST_LINES - len(_closing(plan)):
             break
     return lines
@@ -205,12 +214,13 @@ def groups_of(plan: Plan, room: int, *, everything: bool) -> list[Group]:
     return sorted(groups, key=lambda group: group.kind not in TROUBLE)
 
 
-def _moves_lines(plan: Plan) -> list[str]:
+def _moves_lines(plan: Plan, width: int) -> list[str]:
     moves = grouped_moves(plan.moves)
-    lines = [_move_line(*move) for move in moves[:_MOVES_SHOWN]]
+    side = width // 2 - len("  → 100,000 ")
+    lines = [_move_line(count, clipped(old, side), clipped(new, side)) for count, old, new in moves[:_MOVES_SHOWN]]
     if rest := sum(count for count, _, _ in moves[_MOVES_SHOWN:]):
         lines.append(f"  {click.style('→', fg='cyan')} {rest:,} more get another address")
-    return lines
+    return ["", *lines] if lines else []
 
 
 def _block_lines(groups: Sequence[Group], most: int, width: int) -> list[str]:
@@ -221,9 +231,9 @@ def _block_lines(groups: Sequence[Group], most: int, width: int) -> list[str]:
     lines: list[str] = []
     for before, group in pairwise((None, *groups)):
         assert group is not None
-        if before is not None and before.kind != group.kind:
+        if before is not None and before.kind != group.kind and most > _TERSE:
             lines.append("")
-        for number, name, told in _parts(group, width - margin - _HANGING):
+        for number, name, told in _parts(group, width - margin - _HANGING, singly=group.small and most > _TERSE):
             first, *more = _beside(name, column, told, width - margin)
             shown = more if len(more) < most else [*more[: most - 2], more[-1]]
             lines.append(f"{_head(group.kind)} {number:>{counts}}  {first}")
@@ -231,9 +241,9 @@ def _block_lines(groups: Sequence[Group], most: int, width: int) -> list[str]:
     return lines
 
 
-def _parts(group: Group, width: int) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield a group's number, name and lines; those of each of its actions when it is small."""
-    if not group.small:
+def _parts(group: Group, width: int, *, singly: bool) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield a group's number, name and lines, or those of each of its actions."""
+    if not singly:
         yield f"{group.count:,}", group.address, [*_why_lines(group, width), _dim(_examples(group, width))]
         return
     for step in group.steps:
@@ -242,7 +252,7 @@ def _parts(group: Group, width: int) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _beside(name: str, column: int, told: Sequence[str], width: int) -> list[str]:
-    """Put the first line beside the name where it is all of the reason and fits."""
+    """Put the first line beside the name where it fits, below it where not."""
     padded = f"{name:<{column}}  {told[0]}"
     if len(padded) <= width:
         return [padded, *told[1:]]
@@ -270,9 +280,13 @@ def field_text(field: Field) -> str:
     others = field.others + sum(count for _, _, count in field.pairs[_PAIRS_SHOWN:])
     if field.others and pattern.replace(ELLIPSIS, "").strip(" →"):
         return f"{field.path}: {pattern}"
-    counted = [f" ({count:,})" if shown[0][2] > 1 else "" for _, _, count in shown]
-    ways = ", ".join(f"{before} → {after}{count}" for (before, after, _), count in zip(shown, counted, strict=True))
+    ways = ", ".join(_glued(before, after, count if shown[0][2] > 1 else 0) for before, after, count in shown)
     return f"{field.path}: {ways}" + (f", and {others:,} others" if others else "")
+
+
+def _glued(before: str, after: str, count: int) -> str:
+    """Return one way of changing, which no line's end may tear apart."""
+    return f"{before} → {after}{f' ({count:,})' if count else ''}".replace(" ", _GLUE)
 
 
 def _examples(group: Group, width: int) -> str:
@@ -293,7 +307,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     lines = textwrap.wrap(
         text[: (_WRAPPED + 1) * width], width, max_lines=_WRAPPED, placeholder=f" {ELLIPSIS}", break_on_hyphens=False
     )
-    return lines or [""]
+    return [line.replace(_GLUE, " ") for line in lines] or [""]
 
 
 def clipped(text: str, width: int) -> str:

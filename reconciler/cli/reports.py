@@ -9,8 +9,9 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from typing_extensions import override
@@ -27,15 +28,25 @@ _TEMPLATE = {"create": "created", "update": "updated", "adopt": "adopted", "dele
 _GONE = {"delete": "deleted", "forget": "forgotten"}
 
 
-def make_report(*, as_json: bool, quiet: bool, color: bool | None) -> Report:
-    """Return the report that fits where the output goes."""
+MANY: Final = 300
+"""From so many outputs on a line for each is too much to read; programs get theirs all the same."""
+
+_SHARE: Final = 0.01
+_APART: Final = 5.0
+_SILENCE: Final = 60.0
+"""A log gets a line for each share that is done, in seconds no sooner after the last and no later."""
+
+
+def make_report(*, as_json: bool, quiet: bool, color: bool | None, expected: int = 0, verbose: bool = False) -> Report:
+    """Return the report that fits where the output goes, and how many outputs and templates are ``expected``."""
     if as_json:
         return JsonReport()
     if quiet:
         return QuietReport()
+    many = expected > MANY and not verbose
     if sys.stderr.isatty() and color is not False:
-        return BarReport()
-    return LineReport()
+        return CountBarReport(expected) if many else BarReport()
+    return MilestoneReport(expected) if many else LineReport()
 
 
 class QuietReport(Report):
@@ -152,10 +163,138 @@ class BarReport(LineReport):
     def _say(self, text: str) -> None:
         if self._progress is None:
             super()._say(text)
-            return
-        from rich.text import Text
+        else:
+            _print_above(self._progress, text)
 
-        self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
+
+class CountReport(QuietReport):
+    """Counts what is done of many; failures and notes are told one by one."""
+
+    def __init__(self, expected: int, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._expected = expected
+        self._clock = clock
+        self._start = clock()
+        self._running: set[str] = set()
+        self._settled = 0
+
+    @override
+    def begun(self, address: str, job: str) -> None:
+        self._running.add(address)
+        self._moved()
+
+    @override
+    def finished(self, address: str, kind: str, record: Record) -> None:
+        super().finished(address, kind, record)
+        self._settle(address)
+
+    @override
+    def unchanged(self, address: str, record: Record) -> None:
+        super().unchanged(address, record)
+        self._settle(address)
+
+    @override
+    def gone(self, address: str, kind: str) -> None:
+        super().gone(address, kind)
+        self._settle(address)
+
+    @override
+    def template(self, address: str, kind: str) -> None:
+        super().template(address, kind)
+        self._settle(address)
+
+    @override
+    def failed(self, address: str, reason: str) -> None:
+        super().failed(address, reason)
+        self._settle(address)
+
+    @override
+    def leaving(self, address: str, job: str) -> None:
+        super().leaving(address, job)
+        self._settle(address)
+
+    @override
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def _settle(self, address: str) -> None:
+        self._running.discard(address)
+        self._settled += 1
+        self._moved()
+
+    def _moved(self) -> None:
+        """Show that the counts are others now."""
+
+    @property
+    def counts_text(self) -> str:
+        """How far the run is: ``12,400 of 100,000, 64 running, 3 failed, 412 a second, 3 min 32 s to go``."""
+        parts = [f"{self._settled:,} of {self._expected:,}"]
+        if self._running:
+            parts.append(f"{len(self._running):,} running")
+        if self.failures:
+            parts.append(click.style(f"{len(self.failures):,} failed", fg="red"))
+        seconds = self._clock() - self._start
+        if self._settled and seconds > 0:
+            rate = self._settled / seconds
+            parts += [_rate_text(rate), f"{seconds_text(max(self._expected - self._settled, 0) / rate)} to go"]
+        return ", ".join(parts)
+
+
+def _rate_text(rate: float) -> str:
+    """Return outputs a second as a person reads it: a minute or an hour where a second is too short."""
+    for length, unit in ((1, "second"), (60, "minute")):
+        if rate * length >= 1:
+            return f"{rate * length:,.0f} a {unit}"
+    return f"{rate * 3600:,.0f} an hour"
+
+
+class MilestoneReport(CountReport):
+    """A line every so often: for logs and pipes, when a line for every output would be too many."""
+
+    def __init__(self, expected: int, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(expected, clock)
+        self._told_at = self._start
+        self._told = 0
+
+    @override
+    def _moved(self) -> None:
+        now = self._clock()
+        quiet = now - self._told_at
+        enough = self._settled - self._told >= self._expected * _SHARE
+        if quiet >= _SILENCE or (quiet >= _APART and enough):
+            self._told_at, self._told = now, self._settled
+            self._say(f"{'working':<9} {self.counts_text}")
+
+
+class CountBarReport(CountReport):
+    """One bar for all outputs together, above it failures and notes: for terminals, when outputs are many."""
+
+    def __init__(self, expected: int, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(expected, clock)
+        self._progress: Progress | None = None
+        self._bar: TaskID | None = None
+
+    @override
+    def _moved(self) -> None:
+        if self._progress is None:
+            self._progress = _count_bar()
+            self._bar = self._progress.add_task("", total=self._expected, counts="")
+            self._progress.start()
+        assert self._bar is not None
+        self._progress.update(self._bar, completed=self._settled, counts=click.unstyle(self.counts_text))
+
+    @override
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    @override
+    def _say(self, text: str) -> None:
+        if self._progress is None:
+            super()._say(text)
+        else:
+            _print_above(self._progress, text)
 
 
 class JsonReport(Report):
@@ -237,6 +376,25 @@ def _bars() -> Progress:
         console=Console(stderr=True, highlight=False),
         transient=True,
     )
+
+
+def _count_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn(" "),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[counts]}", markup=False),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+    )
+
+
+def _print_above(progress: Progress, text: str) -> None:
+    from rich.text import Text
+
+    progress.console.print(Text.from_ansi(text), soft_wrap=True)
 
 
 def outcome_line(report: Report) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import click
 
-from reconciler.cli import session, views
+from reconciler.cli import plan_views, session, views
 from reconciler.cli.reports import make_report, outcome_line
 from reconciler.cli.selecting import Selection, changes, selection_options
 from reconciler.errors import Interrupted, PlanError, UsageError
@@ -233,7 +233,9 @@ class _Apply:
 
     def _show(self, plan: Plan) -> None:
         if not self._as_json:
-            click.echo(views.plan_text(plan), color=self._options.color)
+            width = plan_views.terminal_width()
+            text = plan_views.plan_text(plan, verbose=self._options.verbose, width=width)
+            click.echo(text, color=self._options.color)
 
     def _check(self, plan: Plan) -> None:
         reason = excess(plan, self._project.policy.max_changes)
@@ -253,7 +255,13 @@ class _Apply:
         from reconciler.wire import wire_request
 
         bucket, region = self._project.bucket, self._project.region
-        report = make_report(as_json=self._as_json, quiet=self._options.quiet, color=self._options.color)
+        report = make_report(
+            as_json=self._as_json,
+            quiet=self._options.quiet,
+            color=self._options.color,
+            expected=len(plan.pending) + len(plan.pending_templates),
+            verbose=self._options.verbose,
+        )
         with _Signals() as signals:
             try:
                 await apply(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import session, views
+from reconciler.cli import plan_documents, plan_views, session, views
 from reconciler.cli.selecting import Selection, changes, selection_options
 from reconciler.errors import UsageError
 from reconciler.plan import excess
@@ -53,11 +53,14 @@ def command(  # noqa: PLR0913 - one parameter for each option
     project = session.open_project(options)
     plan, observed = asyncio.run(_plan(options, project, selection, refresh=not no_refresh))
     if as_json:
-        click.echo(views.json_text(views.plan_data(plan, everything=everything)))
+        for piece in plan_documents.plan_json(plan, everything=everything):
+            click.echo(piece, nl=False)
     elif markdown:
-        click.echo(views.plan_markdown(plan), nl=False)
+        click.echo(plan_documents.plan_markdown(plan), nl=False)
     else:
-        click.echo(views.plan_text(plan, everything=everything), color=options.color)
+        width = plan_views.terminal_width()
+        text = plan_views.plan_text(plan, everything=everything, verbose=options.verbose, width=width)
+        click.echo(text, color=options.color)
     if reason := excess(plan, project.policy.max_changes):
         session.say(options, f"{reason}: apply will need --force")
     if out is not None:

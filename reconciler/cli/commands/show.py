@@ -43,13 +43,16 @@ def command(options: Globals, address: str, form: str, *, as_json: bool) -> int:
 
 
 def _show_plan(options: Globals, path: Path, form: str) -> None:
+    from reconciler.cli import plan_documents, plan_views
     from reconciler.planfile import load
 
     plan = load(path).plan
     if form == "json":
-        click.echo(views.json_text(views.plan_data(plan)))
+        for piece in plan_documents.plan_json(plan):
+            click.echo(piece, nl=False)
     elif form == "text":
-        click.echo(views.plan_text(plan), color=options.color)
+        text = plan_views.plan_text(plan, verbose=options.verbose, width=plan_views.terminal_width())
+        click.echo(text, color=options.color)
     else:
         raise UsageError(f"a plan cannot be shown as {form}", advice="leave --format out, or use --format json")
 
