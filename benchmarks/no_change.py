@@ -75,12 +75,16 @@ async def record(folder: Path) -> None:
     lockfile = Lockfile.load(project.lockfile, project.state_dir / "journal")
     async with session.connect(project, work=True) as client:
         objects = (await observe(client, lockfile, desired)).objects
-    made = {address: output for address, output in desired.outputs.items() if output.object in objects}
-    for address, output in made.items():
+    there_are = {address: output for address, output in desired.outputs.items() if output.object in objects}
+    records = {}
+    for address, output in there_are.items():
         request, inputs = request_keys(output), {key: objects[key].etag for key in output.sources}
-        etag = objects[output.object].etag
-        lockfile.records[address] = Record(output.object, fingerprint(request, inputs), request, inputs, etag)
+        there = objects[output.object]
+        mark = fingerprint(request, inputs)
+        records[address] = Record(output.object, mark, request, inputs, there.etag, size=there.size)
     await lockfile.begin()
+    await asyncio.gather(*(lockfile.amend(address, made) for address, made in records.items()))
+    await lockfile.checkpoint()
     lockfile.close()
 
 

@@ -39,6 +39,9 @@ TROUBLE: Final = frozenset({"conflict", "blocked"})
 _PAIRS: Final = 8
 """So many different changes of one field are told apart; the others are only counted."""
 
+_LONGEST: Final = 400
+"""Reasons that only differ beyond so many characters are taken for one."""
+
 _INPUTS: Final = "inputs."
 
 _VALUE: Final = re.compile(
@@ -383,8 +386,8 @@ def _beside_change(step: Step) -> str:
 
 @lru_cache(maxsize=1024)
 def _cut(text: str) -> tuple[Shape, Shape]:
-    """Return the fixed parts of a text, and the values between them."""
-    parts = _VALUE.split(text)
+    """Return the fixed parts of a text, and the values between them; what is very long is read from its beginning."""
+    parts = _VALUE.split(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}{ELLIPSIS}")
     return tuple(parts[::2]), tuple(parts[1::2])
 
 

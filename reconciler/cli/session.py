@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -32,11 +33,28 @@ if TYPE_CHECKING:
     from reconciler.state import DesiredState, ObservedState
     from reconciler.transport import Patience
 
+T = TypeVar("T")
+
 BUILT_IN_LAYOUTS: Final = "templates"
 
 _PACES: Final = {"embedded": (0.2, 0.0, 0.0), "cloud": (5.0, 120.0, 60.0)}
 """In seconds, by service: the longest pause between questions, how long an accepted job may stay invisible, and how
 long a call of a process that has died may still be under way."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to its end what waits for the service, and return its result.
+
+    Not as the result of the task: asyncio looks up how an interrupt is handled, for which Python writes out the task
+    and all that it holds, and a world of 100,000 outputs takes seconds to write.
+    """
+    results: list[T] = []
+
+    async def collected() -> None:
+        results.append(await work)
+
+    asyncio.run(collected())
+    return results[0]
 
 
 def open_project(options: Globals) -> Project:

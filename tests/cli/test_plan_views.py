@@ -128,10 +128,7 @@ def test_templates_come_first_and_are_counted_on_a_line_of_their_own() -> None:
         "Plan: 1 to create, 0 to replace, 0 to delete.",
         "Templates: 1 to create, 2 to update.",
     ]
-    assert views.plan_markdown(plan).splitlines()[:2] == [
-        "**Plan: 1 to create, 0 to replace, 0 to delete.**  ",
-        "**Templates: 1 to create, 2 to update.**",
-    ]
+
 
 
 def test_templates_alone_are_no_empty_plan() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -51,7 +50,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if out is not None:
         _check_saved(out, refreshed=not no_refresh)
     project = session.open_project(options)
-    plan, observed = asyncio.run(_plan(options, project, selection, refresh=not no_refresh))
+    plan, observed = session.run(_plan(options, project, selection, refresh=not no_refresh))
     if as_json:
         for piece in plan_documents.plan_json(plan, everything=everything):
             click.echo(piece, nl=False)
