@@ -65,15 +65,16 @@ def make_project(folder: Path, count: int) -> None:
 async def record(folder: Path) -> None:
     """Adopt every object that is there as what the manifest says, as after a successful apply."""
     from reconciler.cli import Globals, session
+    from reconciler.fingerprint import fingerprint
     from reconciler.lockfile import Lockfile
     from reconciler.observe import observe
-    from reconciler.state import Record, fingerprint, request_keys
+    from reconciler.state import Record, request_keys
 
     os.chdir(folder)
     project = session.open_project(Globals(folder, None, (), color=None, quiet=True, verbose=False))
     desired = session.read_desired(project)
     lockfile = Lockfile.load(project.lockfile, project.state_dir / "journal")
-    async with session.connect(project, work=True) as client:
+    async with session.connect(project, "render") as client:
         objects = (await observe(client, lockfile, desired)).objects
     there_are = {address: output for address, output in desired.outputs.items() if output.object in objects}
     records = {}

@@ -15,13 +15,14 @@ from reconciler.api.error_codes import CODES
 from reconciler.api.messages import CANCEL, FAILED, SUCCESS, Job
 from reconciler.apply_templates import TemplateKeeper
 from reconciler.client import Client
-from reconciler.decisions import FORMER
+from reconciler.decisions import FORMER, is_made_since
 from reconciler.errors import ApplyError, ClientError, Interrupted, ReconcilerError, ServiceError
+from reconciler.fingerprint import fingerprint
 from reconciler.inflight import Bell, Poller, Queue, came
 from reconciler.lockfile import Lockfile
 from reconciler.outcome import key_made, mismatch, record_of, told
 from reconciler.report import Report
-from reconciler.state import Failure, Record, StoredObject, Submission, fingerprint
+from reconciler.state import Failure, Record, StoredObject, Submission
 from reconciler.submitting import (
     Clock,
     OutputFailedError,
@@ -187,22 +188,29 @@ class _Run:
             return await self._conclude(action, await self._taken_up(action))
         if action.job is not None:
             await self.submitter.part(action.address, action.job, action.twins)
-            if not await self._supersede(action.address, action.job):
+            if not await self._supersede(action, action.job):
                 return False
-        if self._came_out_the_same(action):
+        if await self._came_out_the_same(action):
             return True
         self._check_templates(action)
         return await self._make(action)
 
-    def _came_out_the_same(self, action: Action) -> bool:
-        """Spare a render when what it is made of was made anew and is, byte for byte, what it was."""
+    async def _came_out_the_same(self, action: Action) -> bool:
+        """Spare a render when what it is made of was made anew and is, byte for byte, what it was.
+
+        Or when the job that had to end first has made it, or has left alone what was there.
+        """
         record = self.lockfile.records.get(action.address)
-        if record is None or action.forced or not action.upstream or action.address in self.lockfile.pending:
+        if record is None or action.forced or not (action.upstream or action.job):
             return False
-        if (action.object, action.seen) != (record.object, record.etag):
+        if action.address in self.lockfile.pending or action.object != record.object:
             return False
         if self.submitter.draft(action).fingerprint != record.fingerprint:
             return False
+        if action.seen != record.etag or action.job:
+            stored = await self.client.head_object(action.object)
+            if stored is None or stored.etag != record.etag:
+                return False
         self.report.unchanged(action.address, record)
         return True
 
@@ -225,11 +233,21 @@ class _Run:
         await self.submitter.part(action.address, action.job, action.twins)
         return submission
 
-    async def _supersede(self, address: str, job: str) -> bool:
-        """Let the job of an earlier version end first: it writes the same key. False when the run ends before."""
-        if await self._follow(address, job) is None:
+    async def _supersede(self, action: Action, job: str) -> bool:
+        """Let the job of an earlier version end first: it writes the same key. False when the run ends before.
+
+        What it made is recorded: should nothing come of what is to follow, it is ours all the same.
+        """
+        ended = await self._follow(action.address, job)
+        if ended is None:
             return False
-        await self.lockfile.dropped(address)
+        begun = self.lockfile.pending[action.address]
+        key = key_made(ended, begun.object)
+        stored = await self.client.head_object(key) if ended.state == SUCCESS else None
+        if stored is None or mismatch(ended, key, stored, begun.request) is not None:
+            await self.lockfile.dropped(action.address)
+            return True
+        await self._keep(action.address, self._record_of(action, begun, ended, key, stored))
         return True
 
     async def _make(self, action: Action) -> bool:
@@ -258,7 +276,7 @@ class _Run:
             same = same_content(doubtful, draft)
             if found is not None and same:
                 return await self.submitter.accepted(doubtful, found)
-            if found is not None and not await self._supersede(action.address, found):
+            if found is not None and not await self._supersede(action, found):
                 return None
             if same:
                 draft = replace(draft, token=doubtful.token, sends=doubtful.sends)
@@ -299,19 +317,29 @@ class _Run:
         if wrong is not None:
             raise OutputFailedError(*wrong, job.job_id, counts=True)
         assert stored is not None
-        await self._done(action, record_of(submission, job, key, stored, protect=action.protect))
+        await self._done(action, self._record_of(action, submission, job, key, stored))
         await self.submitter.look_for_twins(submission)
         if job.engine and job.message:  # the cloud's says no more than that it is done
             self.report.note(f"{action.address}: {job.message}")
         return True
 
+    def _record_of(self, action: Action, submission: Submission, job: Job, key: str, stored: StoredObject) -> Record:
+        """Return the record of what a job made; of what it made it is left open where nobody can tell."""
+        if is_made_since(submission, self.lockfile.records):
+            submission = replace(submission, inputs={}, fingerprint=fingerprint(submission.request, {}))
+        return record_of(submission, job, key, stored, protect=action.protect)
+
     async def _done(self, action: Action, record: Record) -> None:
-        """Record a result; an object that the output had under another key stays recorded, so that prune finds it."""
-        before = self.lockfile.records.get(action.address)
-        if before is not None and before.object != record.object:
-            await self.lockfile.amend(f"{action.address}{FORMER}{before.object}", replace(before, protect=False))
-        await self.lockfile.done(action.address, record)
+        """Record a result, and tell of it."""
+        await self._keep(action.address, record)
         self.report.finished(action.address, action.kind, record)
+
+    async def _keep(self, address: str, record: Record) -> None:
+        """Record a result; an object that the output had under another key stays recorded, so that prune finds it."""
+        before = self.lockfile.records.get(address)
+        if before is not None and before.object != record.object:
+            await self.lockfile.amend(f"{address}{FORMER}{before.object}", replace(before, protect=False))
+        await self.lockfile.done(address, record)
 
     # Without a render.
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from reconciler.action import Origin
 from reconciler.api.messages import SUCCESS, TERMINAL
-from reconciler.state import FINGERPRINT_VERSION, Glanced, ObservedState, PastJob, StoredObject, fingerprint
+from reconciler.fingerprint import FINGERPRINT_VERSION, fingerprint
+from reconciler.state import Glanced, ObservedState, PastJob, StoredObject
 
 LARGEST_COPY: Final = 5 * 1024**3
 """Bytes that one request copies; reference/cos-objects.md §7."""
@@ -60,6 +61,11 @@ class Contents:
             if past.md5 == there.etag and is_marked(past.fingerprint):
                 return Origin(past.key, past.md5, job=past.job)
         return None
+
+    def maker(self, there: StoredObject) -> str | None:
+        """Return which output or which job holds or made the same, when a run of ours wrote an object, in words."""
+        origin = self.held(there, lambda _: True)
+        return None if origin is None else origin.address or f"job {origin.job}"
 
     def job_at(self, keys: Iterable[str], is_marked: Callable[[str], bool]) -> PastJob | None:
         """Return the newest past job that was to make one of these keys with this content.

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from reconciler.action import MAKES, RENDERS, UP_TO_DATE, Action, Kind, Origin
-from reconciler.api.messages import TERMINAL
+from reconciler.api.messages import SUCCESS, TERMINAL
 from reconciler.contents import Contents
+from reconciler.fingerprint import FINGERPRINT_VERSION, earlier_fingerprints, fingerprint, sources_of
 from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
 from reconciler.naming import changed
+from reconciler.settled import Settled
 from reconciler.state import (
-    FINGERPRINT_VERSION,
     DesiredState,
-    Glanced,
+    LiveJob,
     ObservedState,
     Output,
     Record,
     StoredObject,
     Submission,
-    earlier_fingerprints,
-    fingerprint,
-    fingerprint_of,
     request_keys,
-    sources_of,
 )
 
 FORMER: Final = "@"
@@ -46,7 +44,7 @@ class Rules:
     nothing may be made with a template. After ``max_attempts`` failed ones in a row an output is left to a person.
     """
 
-    wanted: frozenset[str]
+    wanted: Collection[str]
     forced: frozenset[str] = frozenset()
     prune: bool = False
     bad_templates: Mapping[str, str] | None = None
@@ -82,9 +80,8 @@ class Decisions:
         self._desired = desired
         self._observed = observed
         self._rules = rules
-        self._glances = observed.glances
+        self._is_settled = Settled(observed, rules.forced)
         self._contents = Contents(observed)
-        self._owners = {output.object: address for address, output in desired.outputs.items()}
         self._readers: dict[str, str] | None = None
         self._decided: dict[str, Action] = {}
         self.upgrades: dict[str, str] = {}
@@ -135,6 +132,9 @@ class Decisions:
     def _undeclared(self, address: str) -> Action:
         record = self._observed.records.get(address)
         live = self._observed.jobs.get(address)
+        if live is not None and (begun := self._observed.pending[address]).object not in self._owners:
+            if live.state not in TERMINAL or live.state == SUCCESS:  # what it makes is ours only once it is recorded
+                return _taken_in(begun, live, record)
         if record is None:
             key = self._observed.pending[address].object
             job = live.job if live else None
@@ -143,6 +143,8 @@ class Decisions:
         if FORMER in address:
             why = f"left behind when {address.partition(FORMER)[0]} got another key"
         if (owner := self._owners.get(record.object)) is not None:
+            if not self._is_taken_over(record.object, owner):
+                return Action(address, "none", f"{why}; kept until {owner} has its object", record.object)
             return Action(address, "forget", f"{why}; its object belongs to {owner}", record.object)
         there = self._observed.objects.get(record.object)
         if there is None:
@@ -154,13 +156,22 @@ class Decisions:
             return Action(address, "conflict", reason, record.object)
         if (reader := self._reader_of(record.object)) is not None:
             return Action(address, "none", f"{why}; kept, as {reader} is made of it", record.object)
-        if live is not None and live.state not in TERMINAL:
-            reason = f"{why}, but job {live.job} is {live.state}; prune once it has ended"
-            return Action(address, "blocked", reason, record.object)
         if record.protect:
             reason = f"{why}, but protected; `state rm` it, or delete the object by hand"
             return Action(address, "blocked", reason, record.object)
         return Action(address, "delete", why, record.object, seen=there.etag)
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        """The declared output of each key."""
+        return {output.object: address for address, output in self._desired.outputs.items()}
+
+    def _is_taken_over(self, key: str, owner: str) -> bool:
+        """Tell whether an object is recorded for the output that is declared with its key, or is going to be."""
+        record, decided = self._observed.records.get(owner), self._decided.get(owner)
+        if record is not None and record.object == key:
+            return True
+        return decided is not None and decided.kind in (*MAKES, "adopt") and decided.object == key
 
     def _reader_of(self, key: str) -> str | None:
         if self._readers is None:
@@ -199,35 +210,6 @@ class Decisions:
         return inputs
 
     # One output.
-
-    def _is_settled(self, output: Output) -> bool:
-        """Tell quickly that an output is up to date, which most are; False when it takes a closer look."""
-        address = output.address
-        glance = self._glances.get(address)
-        if (
-            glance is None
-            or glance.object != output.object
-            or glance.protect is not output.protect
-            or output.ignore_changes
-            or address in self._observed.pending
-            or address in self._rules.forced
-        ):
-            return False
-        inputs = self._inputs_of_settled(output, glance) if self._observed.refreshed else glance.inputs
-        if inputs is None:
-            return False
-        return fingerprint_of(output.digest, output.sources, inputs) == glance.fingerprint
-
-    def _inputs_of_settled(self, output: Output, glance: Glanced) -> dict[str, str] | None:
-        """Return the ETag of every source; None when one is missing, or the object is not as it was made."""
-        objects = self._observed.objects
-        there = objects.get(glance.object)
-        if there is None or there.etag != glance.etag or there.size != glance.size:
-            return None
-        try:
-            return {key: objects[key].etag for key in output.sources}
-        except KeyError:
-            return None
 
     def _decide(self, output: Output) -> Action:
         case = self._case(output)
@@ -295,16 +277,13 @@ class Decisions:
         verb = "ended as" if live.state in TERMINAL else "is"
         needless = elsewhere and usual.kind in ("none", "adopt")
         forced = address in self._rules.forced
-        if not forced and (needless or (case.is_marked(begun.fingerprint) and not self._made_since(begun))):
+        right = case.is_marked(begun.fingerprint) and not is_made_since(begun, self._observed.records)
+        # What is protected is recorded first, so that the next plan says that it is, and what of it would change.
+        if case.output.protect or (not forced and (needless or right)):
             reason = f"job {live.job} {verb} {live.state}"
             return replace(draft, kind="wait", reason=reason, object=begun.object, job=live.job, twins=live.twins)
         reason = f"job {live.job} for an earlier version {verb} {live.state}"
-        return replace(draft, kind=case.remade, reason=reason, job=live.job, twins=live.twins)
-
-    def _made_since(self, begun: Submission) -> bool:
-        """Tell whether something that a job is made of was made once more since: it may have read what was between."""
-        records = self._observed.records
-        return any(name in records and records[name].job != job for name, job in begun.made_of.items())
+        return replace(draft, kind=case.remade, reason=reason, job=live.job, twins=live.twins, forced=forced)
 
     def _usual(self, case: _Case) -> Action:
         """Decide for an output as if nothing of it were under way."""
@@ -321,7 +300,15 @@ class Decisions:
             return replace(draft, kind="adopt", reason=f"holds the same as {origin}", origin=origin)
         if case.output.adopt:
             return replace(draft, kind="adopt", reason="exists; taken as it is")
-        reason = "exists, but was not made by us; set `adopt: true` to take it, or delete it"
+        if (past := self._contents.job_at((draft.object,), lambda _: True)) is not None and past.state in TERMINAL:
+            reason = (
+                f"was made by job {past.job} for something else, of which nothing is recorded; `recover` records it"
+            )
+            return replace(draft, kind="conflict", reason=reason)
+        advice = "set `adopt: true` to take it, or delete it"
+        reason = f"exists, but was not made by us; {advice}"
+        if (maker := self._contents.maker(case.there)) is not None:
+            reason = f"holds what {maker} made, and is not recorded; {advice}"
         return replace(draft, kind="conflict", reason=reason)
 
     def _again(self, case: _Case, record: Record) -> Action:
@@ -364,6 +351,8 @@ class Decisions:
         if not names and (copied := self._contents.held(there, case.is_marked)) is not None:
             return replace(draft, kind="adopt", reason=f"holds the same as {copied}", origin=copied)
         whose = f"the object of {names[0]} is" if names else "an object exists that was not made by us"
+        if not names and (maker := self._contents.maker(there)) is not None:
+            whose = f"an object exists that holds what {maker} made, and is not recorded; delete it"
         return replace(draft, kind="conflict", reason=f"its key is now {draft.object}, where {whose}")
 
     def _is_same(self, case: _Case, record: Record) -> bool:
@@ -435,11 +424,26 @@ class Decisions:
         return replace(decided, kind="blocked", reason=reason)
 
 
+def is_made_since(begun: Submission, records: Mapping[str, Record]) -> bool:
+    """Tell whether something that a job is made of was made once more since: it may have read what was between."""
+    return any(name in records and records[name].job != job for name, job in begun.made_of.items())
+
+
 def rendered_after_all(action: Action, record: Record | None) -> Action:
     """Return the action that makes what cannot be copied: what it would be copied from is replaced itself."""
     reason = action.reason.removesuffix(f"; {action.origin} has the same content")
     kind: Kind = "create" if record is None or action.seen is None else "replace"
     return replace(action, kind=kind, reason=reason, origin=None)
+
+
+def _taken_in(begun: Submission, live: LiveJob, record: Record | None) -> Action:
+    """Return the action that records what a job makes for an output that is no longer declared."""
+    verb = "ended as" if live.state in TERMINAL else "is"
+    reason = f"no longer declared; its job {live.job} {verb} {live.state}, and what it makes is recorded"
+    return Action(
+        begun.address, "wait", reason, begun.object, request=begun.request, inputs=begun.inputs, job=live.job,
+        twins=live.twins, protect=record is not None and record.protect,
+    )  # fmt: skip
 
 
 def _pattern(request: Mapping[str, Any]) -> str:

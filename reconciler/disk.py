@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 from reconciler.errors import LockfileError
+
+_END: Final = 4096
 
 
 @contextmanager
@@ -29,6 +32,17 @@ def content(path: Path) -> bytes | None:
     """Return what a file holds, or None without one."""
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def ends(path: Path) -> bytes | None:
+    """Return the beginning and the end of what a file holds, a few kilobytes of each; None without one."""
+    try:
+        with path.open("rb") as stream:
+            begins = stream.read(_END)
+            stream.seek(max(stream.seek(0, os.SEEK_END) - _END, len(begins)))
+            return begins + stream.read()
     except FileNotFoundError:
         return None
 

@@ -64,8 +64,8 @@ _VALUE: Final = re.compile(
     | (?<=\bits\ template\ ).+(?=\ is\ in\ conflict)
     | (?<=\bjob\ )[^\s,;]+
     # Anything else that is no word: addresses of rows, keys, ids and ETags, numbers.
-    | [\w.-]+\["(?:[^"\\]|\\.)*"\](?:@\S+)?
-    | [^\s(]*/[^\s),;]*
+    | (?<![\w.-])[\w.-]+\["(?:[^"\\]|\\.)*"\](?:@\S+)?
+    | (?<![^\s(])[^\s(]*/[^\s),;]*
     | \b(?=[a-z-]*\d)[\w-]{6,}\b
     | \b\d+(?:\.\d+)*\b
     )""",
@@ -103,7 +103,8 @@ class Group:
     """Actions that a person reads as one.
 
     ``address`` is a pattern that matches all of theirs, as ``--target`` takes it. ``why`` is their reason, with ``…``
-    for what differs; it is empty when ``fields`` say all. ``steps`` are the first in order, all of a small group.
+    for what differs; it is empty when ``fields`` say all, or when there are more ``reasons`` than can be told.
+    ``steps`` are the first actions in order, all of a small group.
     """
 
     kind: str
@@ -112,6 +113,7 @@ class Group:
     why: str
     fields: tuple[Field, ...]
     steps: tuple[Step, ...]
+    reasons: int = 1
 
     @property
     def small(self) -> bool:
@@ -267,7 +269,7 @@ class _Pile:
     def group(self) -> Group:
         address = self._steps[0].address if self.count == 1 else str(self._address)
         if self._reasons > 1:
-            return Group(self.kind, address, self.count, f"{self._reasons} other reasons", (), tuple(self._steps))
+            return Group(self.kind, address, self.count, "", (), tuple(self._steps), self._reasons)
         fields = tuple(spread.field() for spread in self._spreads.values())
         why = _filled(self._sentence, self._values)
         return Group(self.kind, address, self.count, why, fields, tuple(self._steps))
@@ -319,8 +321,8 @@ _Sort: TypeAlias = tuple[str, str, Shape, tuple[Shape, ...]]
 _Paths: TypeAlias = Sequence[tuple[Shape, Shape, "Change"]]
 
 
-def _rank(group: Group) -> tuple[int, int, str]:
-    return ORDER.index(group.kind), -group.count if not group.small else 0, group.steps[0].address
+def _rank(group: Group) -> tuple[int, bool, int, str]:
+    return ORDER.index(group.kind), group.reasons > 1, 0 if group.small else -group.count, group.steps[0].address
 
 
 def _fitted(piles: dict[_Sort, _Pile], room: int) -> list[_Pile]:
@@ -393,5 +395,5 @@ def _cut(text: str) -> tuple[Shape, Shape]:
 
 @lru_cache(maxsize=1024)
 def _cut_path(path: str) -> tuple[Shape, Shape]:
-    parts = _IN_PATH.split(path)
+    parts = _IN_PATH.split(path[:_LONGEST])
     return tuple(parts[::2]), tuple(parts[1::2])

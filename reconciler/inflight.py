@@ -51,6 +51,11 @@ def queue_of(request: Mapping[str, Any]) -> str:
     return request.get("queue_id") or DEFAULT_QUEUE
 
 
+def _comes_first(action: Action) -> bool:
+    """Tell whether what is made of an output waits for it: until it is made, or recorded with the job that made it."""
+    return action.kind in MAKES or action.kind == "adopt"
+
+
 @dataclass(slots=True)
 class _Lane:
     """Actions that may begin as soon as fewer than ``most`` of them are in flight, each with its place in the order."""
@@ -76,7 +81,9 @@ class Queue:
     def __init__(self, actions: Mapping[str, Action], limits: Mapping[str, QueueLimits] | None = None) -> None:
         self._actions = actions
         self._waits = {
-            address: {name for name in action.upstream if name in actions and actions[name].kind in MAKES}
+            address: {
+                name for name in (*action.upstream, *action.made_of) if name in actions and _comes_first(actions[name])
+            }
             for address, action in actions.items()
         }
         self._dependents: dict[str, list[str]] = {}

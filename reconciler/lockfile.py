@@ -203,7 +203,10 @@ class Lockfile:
         if record is not None:
             self.records[to] = Record(**record)
         if begun := self.pending.pop(address, None):
-            self.pending[to] = replace(begun, address=to)
+            self.pending[to] = begun
+        for name, begun in self.pending.items():
+            if name == to or address in begun.made_of:
+                self.pending[name] = begun.renamed(name, {address: to})
         if failure := self.failures.pop(address, None):
             self.failures[to] = replace(failure, address=to)
 

@@ -17,8 +17,8 @@ CONFLICT: Final = "<<<<<<<"
 """What Git writes where it could not merge."""
 
 
-class Damaged(Exception):  # noqa: N818 - a finding, which becomes a LockfileError once it is known of which file
-    """A text is not that of a lockfile."""
+class DamagedError(Exception):
+    """A text is not that of a lockfile; it becomes a LockfileError once it is known of which file."""
 
 
 def parse(text: str, name: str) -> tuple[dict[str, Record], dict[str, TemplateRecord]]:

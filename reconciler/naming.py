@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.action import Action
-from reconciler.state import Record, content
+from reconciler.fingerprint import content
+from reconciler.state import Record
 
 if TYPE_CHECKING:
     from reconciler.changes import Change

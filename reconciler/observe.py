@@ -45,12 +45,19 @@ _JOBS_LOOKED_THROUGH: Final = 2000
 
 async def observe(client: Client, lockfile: Lockfile, desired: DesiredState) -> ObservedState:
     """Ask the service for everything that planning ``desired`` needs to know."""
-    keys = {key for output in desired.outputs.values() for key in (output.object, *output.sources)}
-    keys |= {glance.object for glance in lockfile.glances.values()}
-    for address, output in desired.outputs.items():
-        if output.ignore_changes and address in lockfile.records:
-            keys.update(lockfile.records[address].inputs)  # an ignored change may keep a source of before
+    keys = _keys_that_matter(desired, lockfile)
     return await observe_keys(client, lockfile, keys, templates=bool(desired.templates or lockfile.templates))
+
+
+def _keys_that_matter(desired: DesiredState, lockfile: Lockfile) -> Iterator[str]:
+    """Yield the keys of what is declared, of what it is made of and of what is recorded; some more than once."""
+    for address, output in desired.outputs.items():
+        yield output.object
+        yield from output.sources
+        if output.ignore_changes and address in lockfile.records:
+            yield from lockfile.records[address].inputs  # an ignored change may keep a source of before
+    for glance in lockfile.glances.values():
+        yield glance.object
 
 
 async def observe_keys(

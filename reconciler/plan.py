@@ -55,17 +55,19 @@ def plan(  # noqa: PLR0913 - each of them is a person's word about the plan
     """
     observed, moves = _moved(desired, observed)
     records = observed.records
-    wanted = set(desired.outputs if only is None else _with_upstream(desired, only)) - set(excluded)
+    wanted: Collection[str] = desired.outputs
     named = None
     if only is not None or excluded:
+        chosen = set(desired.outputs if only is None else _with_upstream(desired, only))
+        wanted = dict.fromkeys(sorted(chosen.difference(excluded)))
         named = {template for address in wanted for template in desired.outputs[address].templates}
     templates = plan_templates(desired, observed, prune=prune, wanted=named)
-    rules = Rules(frozenset(wanted), frozenset(replace_addresses), prune, dict(in_the_way(templates)), max_attempts)
+    rules = Rules(wanted, frozenset(replace_addresses), prune, dict(in_the_way(templates)), max_attempts)
     decisions = Decisions(desired, observed, rules)
-    actions = [action for action in map(decisions.decide, sorted(wanted)) if action is not None]
+    actions = [action for action in map(decisions.decide, wanted) if action is not None]
     if prune:
         actions += filter(None, map(decisions.left_behind, list(actions)))
-    gone = (records.keys() | observed.pending.keys()) - desired.outputs.keys() - set(excluded)
+    gone = ((observed.glances.keys() | observed.pending.keys()) - desired.outputs.keys()).difference(excluded)
     actions += [decisions.undeclared(address) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
     copied = _without_circles(actions, records)
@@ -107,26 +109,26 @@ def _moved(desired: DesiredState, observed: ObservedState) -> tuple[ObservedStat
 
     What is no longer declared, and a new output with the same key, are one output under a new name.
     """
-    known = {address: glance.object for address, glance in observed.glances.items()}
-    known |= {address: begun.object for address, begun in observed.pending.items()}
-    moves = {
-        old: new
-        for old, new in desired.moved.items()
-        if old in known and old not in desired.outputs and new not in known
-    }
-    homeless = {key: old for old, key in known.items() if old not in desired.outputs and old not in moves}
+    glances, pending, outputs = observed.glances, observed.pending, desired.outputs
+    lost = {address: glances[address].object for address in glances.keys() - outputs.keys()}
+    lost |= {address: pending[address].object for address in pending.keys() - outputs.keys()}
+    if not lost:
+        return observed, {}
+    known = glances.keys() | pending.keys()
+    moves = {old: new for old, new in desired.moved.items() if old in lost and new not in known}
+    homeless = {key: old for old, key in lost.items() if old not in moves}
     taken = set(moves.values())
-    for new, output in desired.outputs.items():
+    for new, output in outputs.items():
         if output.object in homeless and new not in known and new not in taken:
             moves[homeless[output.object]] = new
     if not moves:
         return observed, {}
 
     records = _renamed(observed.records, moves)
-    pending = {address: replace(begun, address=address) for address, begun in _renamed(observed.pending, moves).items()}
+    begun = {address: value.renamed(address, moves) for address, value in _renamed(pending, moves).items()}
     glimpsed = None if observed.glimpsed is None else _renamed(observed.glimpsed, moves)
     jobs, failures = _renamed(observed.jobs, moves), _renamed(observed.failures, moves)
-    moved = replace(observed, records=records, pending=pending, jobs=jobs, failures=failures, glimpsed=glimpsed)
+    moved = replace(observed, records=records, pending=begun, jobs=jobs, failures=failures, glimpsed=glimpsed)
     return moved, moves
 
 

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import LockfileError
-from reconciler.lockformat import Damaged, check_version, parse, record_in, record_line, templates_in
+from reconciler.lockformat import DamagedError, check_version, parse, record_in, record_line, templates_in
 from reconciler.state import Glanced, Record, TemplateRecord
 
 
@@ -94,15 +94,15 @@ class Records(MutableMapping[str, Record]):
     def add_line(self, line: bytes, at: int) -> None:
         """Take up the line of one record, ``"race": {…},``, that stands at a place of the source.
 
-        Raises Damaged when it is none, or the address came before.
+        Raises DamagedError when it is none, or the address came before.
         """
         text = line.rstrip().removesuffix(b",")
         try:
             ((address, glance),) = self._decode(b"{" + text + b"}").items()
         except (msgspec.MsgspecError, ValueError) as error:
-            raise Damaged(str(error)) from error
+            raise DamagedError(str(error)) from error
         if address in self._glances:
-            raise Damaged(f"{address} comes twice")
+            raise DamagedError(f"{address} comes twice")
         glance.at, glance.length = at, len(text)
         self._glances[address] = glance
 
@@ -192,7 +192,7 @@ def _take_up(records: Records, lines: Iterator[bytes], at: int) -> bytes:
             return line
         try:
             records.add_line(line, at)
-        except Damaged:  # the whole of it tells better what is wrong
+        except DamagedError:  # the whole of it tells better what is wrong
             return line
         at += len(line)
     return b""

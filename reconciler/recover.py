@@ -14,6 +14,7 @@ from typing import Any, Final
 from reconciler.api.messages import CANCEL, SUCCESS, TERMINAL, JobRequest, Operation
 from reconciler.api.user_data import split_user_data
 from reconciler.contents import Contents
+from reconciler.fingerprint import earlier_fingerprints, fingerprint, sources_of
 from reconciler.state import (
     DesiredState,
     ObservedState,
@@ -24,10 +25,7 @@ from reconciler.state import (
     StoredTemplate,
     Submission,
     TemplateRecord,
-    earlier_fingerprints,
-    fingerprint,
     request_keys,
-    sources_of,
 )
 from reconciler.wire import renamed
 

@@ -1,7 +1,8 @@
 """Row files (CSV, JSON, JSON Lines, YAML) to the rows of a ``for_each``, each with the line it came from.
 
-CSV and JSON Lines are read row by row, so a file of a million rows needs the memory of one. Opening the file is the
-caller's business, what a row is used for that of ``resolve``.
+CSV and JSON Lines are read row by row, so a file of a million rows needs the memory of one. Where every row is a line,
+``Lines`` reads any one of them for itself. Opening the file is the caller's business, what a row is used for that of
+``resolve``.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ class Rows:
     """The rows of one file, inline list or mapping, in order; they may be walked through several times.
 
     ``walk`` begins anew each time it is called. What it yields is a value, or for a mapping ``{"key": …, "value": …}``.
-    ``where`` names a row by its number for people: ``line 7 of data/lessons.csv``. Walking raises ManifestError,
-    located in the file, or OSError.
+    ``where`` names a row by its number for people: ``line 7 of data/lessons.csv``. ``open`` opens their file when it is
+    one of lines. Walking raises ManifestError, located in the file, or OSError.
     """
 
     source: str
     walk: Callable[[], Numbered]
     where: Callable[[int], str]
+    open: Open | None = None
 
     @classmethod
     def of(
@@ -73,9 +75,9 @@ def read_rows(open_file: Open, source: str) -> Rows:
     """
     suffix = source[source.rfind(".") :].lower()
     if suffix == ".csv":
-        return Rows(source, partial(_csv, open_file, source), partial(_line_of, source))
+        return Rows(source, partial(_csv, open_file, source), partial(_line_of, source), open_file)
     if suffix in (".jsonl", ".ndjson"):
-        return Rows(source, partial(_json_lines, open_file, source), partial(_line_of, source))
+        return Rows(source, partial(_json_lines, open_file, source), partial(_line_of, source), open_file)
     if suffix == ".json":
         return Rows(source, partial(_json_file, open_file, source), partial(_row_of, source))
     if suffix in (".yaml", ".yml"):
@@ -89,17 +91,67 @@ def parse_rows(text: str, source: str) -> Rows:
     return read_rows(lambda: io.BytesIO(text.encode()), source)
 
 
+# Files in which every row is a line.
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a CSV or JSON Lines file, none of which needs another to be read but the ``header`` of a CSV file.
+
+    ``body`` are the lines from number ``first`` on. Two rows of files with one header are the same if their lines are.
+    """
+
+    source: str
+    header: str | None
+    body: Sequence[str]
+
+    @property
+    def first(self) -> int:
+        """The number of the first line of the body."""
+        return 1 if self.header is None else 2
+
+    @classmethod
+    def of(cls, data: bytes, source: str) -> Lines | None:
+        """Split what a file holds; None when a row may be more than a line, or the file is wrong as a whole."""
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return None
+        if not source.lower().endswith(".csv"):
+            return cls(source, None, text.split("\n"))
+        text = text.replace("\r\n", "\n")
+        if '"' in text or "\r" in text:
+            return None
+        header, *body = text.split("\n")
+        return cls(source, header, body) if header else None
+
+    def row(self, number: int) -> dict[str, Any] | None:
+        """Return the row of a line, None for a line without one. Raises ManifestError for all else."""
+        line = self.body[number - self.first]
+        if not line or (self.header is None and line.isspace()):
+            return None
+        if self.header is not None:
+            cells, names = next(csv.reader([line], strict=True)), self.header.split(",")
+            if len(cells) != len(names):
+                raise _problem(self.source, line, (number, 1), *_ragged(cells, names), first_line=number)
+            return dict(zip(names, cells, strict=True))
+        value = _json(line, self.source, number)
+        if isinstance(value, dict):
+            return value
+        raise _problem(self.source, line, (number, 1), "not a mapping", "write only mappings", first_line=number)
+
+
 # CSV.
 
 
-class _Lines:
+class _Reading:
     """The lines of a text file; ``record`` has those that were read since it was last cleared."""
 
     def __init__(self, file: Iterator[str]) -> None:
         self._file = file
         self.record: list[str] = []
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> _Reading:
         return self
 
     def __next__(self) -> str:
@@ -110,7 +162,7 @@ class _Lines:
 
 def _csv(open_file: Open, source: str) -> Numbered:
     with open_file() as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        lines = _Lines(text)
+        lines = _Reading(text)
         reader = csv.reader(lines, strict=True)
         line = 1
         try:
@@ -128,7 +180,7 @@ def _csv(open_file: Open, source: str) -> Numbered:
             raise _not_utf8(open_file, source) from None
 
 
-def _records(reader: Any, header: list[str], lines: _Lines, source: str) -> Numbered:
+def _records(reader: Any, header: list[str], lines: _Reading, source: str) -> Numbered:
     """Yield the rows below the header, and at the end raise what is wrong with those that do not fit it."""
     width = len(header)
     problems: list[Diagnostic] = []

@@ -128,10 +128,10 @@ class LocalStore:
             raise LockfileError(f"cannot read {self._path}: {error.strerror}") from error
 
     def _is_sound(self) -> bool:
-        """Tell whether the lockfile is whole, or none is there."""
+        """Tell whether the lockfile is whole, or none is there; only when its ends are in doubt is all of it read."""
         with disk.plainly(self._path):
-            there = disk.content(self._path)
-        return there is None or self._is_whole(there)
+            ends = disk.ends(self._path)
+            return ends is None or self._is_whole(ends) or self._is_whole(disk.content(self._path) or b"")
 
     # Writing.
 
@@ -171,7 +171,7 @@ class LocalStore:
                     disk.keep(self._path, base)
                 disk.replace(self._path, new)
             self.close()
-            if sound and (not self._log.exists() or _entries(disk.content(self._log) or b"", self.journal)[0]):
+            if sound and _begins(self._log):
                 disk.keep(self._log, before)
             # Always, also when nothing is pending: the rename puts the journal's name on the disk before an intent.
             disk.replace(self._log, f"{_head(new)}{lines}".encode())
@@ -360,6 +360,15 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise LockfileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _begins(log: Path) -> bool:
+    """Tell whether a journal has its first line; one that is not there yet has nothing to lose."""
+    try:
+        with log.open("rb") as stream:
+            return parse_line(stream.readline()) is not None
+    except FileNotFoundError:
+        return True
 
 
 def _entries(raw: bytes, name: str) -> tuple[tuple[Mapping[str, Any], ...], bool]:

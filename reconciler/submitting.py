@@ -20,13 +20,14 @@ from reconciler.api.messages import JobRequest
 from reconciler.api.user_data import USER_DATA_MARK
 from reconciler.client import Client
 from reconciler.errors import ClientError, ServiceError, UnreachableError
+from reconciler.fingerprint import earlier_fingerprints, fingerprint
 from reconciler.inflight import FIRST_PAUSE, Bell, came, queue_of
 from reconciler.lockfile import Lockfile
 from reconciler.observe import find_jobs
 from reconciler.pacer import Spacing
 from reconciler.project import QueueLimits
 from reconciler.report import Report
-from reconciler.state import LiveJob, Submission, earlier_fingerprints, fingerprint
+from reconciler.state import LiveJob, Submission
 from reconciler.wire import with_templates
 
 Wire = Callable[[Mapping[str, Any]], JobRequest]
@@ -202,7 +203,8 @@ class Submitter:
             await self.rest(min(2.0**attempt, LONGEST_REST))
         if (delay := self.spacing.delay(queue_of(request), self.clock.now().timestamp())) > 0:
             await self.rest(delay)
-        if not await came(self.client.turn(), self.stop) or self.stop.is_set():
+        await self.client.turn()  # which may take long: a run that is to stop cancels it
+        if self.stop.is_set():
             raise StoppedError
         self.lockfile.store.check()
 
@@ -231,6 +233,7 @@ class Submitter:
         self._doubtful[submission.address] = submission
         if self._looking is None:
             self._looking = asyncio.ensure_future(self._look())
+            self._looking.add_done_callback(_heard)
         return (await asyncio.shield(self._looking)).get(submission.address)
 
     async def _look(self) -> dict[str, LiveJob]:
@@ -263,6 +266,12 @@ class Submitter:
                 return None
             await self.rest(pause)
             pause = min(pause * 2, self.pace.poll)
+
+
+def _heard(looked: asyncio.Future[dict[str, LiveJob]]) -> None:
+    """Hear of a failure that everybody who waited for the look is gone to hear."""
+    if not looked.cancelled():
+        looked.exception()
 
 
 def same_content(submission: Submission, draft: Submission) -> bool:

@@ -46,6 +46,8 @@ _SIGNATURE_SECONDS: Final = 3600
 _EARLY_SECONDS: Final = 60
 """How long before now a signature begins to hold, for clocks that differ a little; the vendor's SDK does the same."""
 
+_NO_STREAM: Final = httpx.ByteStream(b"")
+
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 8.0
 _MOST_REFUSALS: Final = 20
@@ -245,6 +247,7 @@ class Transport:
         finally:
             if received is not None:
                 await received.aclose()
+                received.stream = _NO_STREAM  # the two hold each other, and what was read, until somebody collects
         reply = Reply(call, received.status_code, received.headers, body or b"")
         if body is None:
             raise reply.malformed(f"the answer is larger than {largest >> 20} MiB")
@@ -298,11 +301,14 @@ def _pool(base: httpx.AsyncBaseTransport | None, connections: int) -> httpx.Asyn
     )
     advice = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
     try:
-        return httpx.AsyncClient(transport=base, trust_env=base is None, timeout=_TIMEOUT, limits=limits)
+        pool = httpx.AsyncClient(transport=base, trust_env=base is None, timeout=_TIMEOUT, limits=limits)
     except ImportError:
         raise ClientError("the environment asks for a SOCKS proxy, which is not supported", advice=advice) from None
     except (ValueError, httpx.InvalidURL):
         raise ClientError("a proxy of the environment has no address of http:// or https://", advice=advice) from None
+    # The API has no cookies, and those of whoever stands in between are none of ours; looking for them costs a tenth.
+    vars(pool.cookies)["extract_cookies"] = lambda _: None  # httpx has no switch for it
+    return pool
 
 
 def _longest(call: Call, largest: int) -> float:

@@ -13,18 +13,12 @@ from typing import Any, Final, Literal
 
 from reconciler.api.messages import SUCCESS, Job
 from reconciler.client import Client
+from reconciler.fingerprint import FINGERPRINT_VERSION, fingerprint
 from reconciler.lockfile import Lockfile
 from reconciler.observe import prefixes, stored_templates
 from reconciler.outcome import reported_md5
 from reconciler.plan_templates import differs
-from reconciler.state import (
-    FINGERPRINT_VERSION,
-    Record,
-    StoredObject,
-    StoredTemplate,
-    TemplateRecord,
-    fingerprint,
-)
+from reconciler.state import Record, StoredObject, StoredTemplate, TemplateRecord
 
 Part = Literal["object", "etag", "size", "files", "job", "md5", "fingerprint", "key", "template"]
 

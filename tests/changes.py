@@ -35,10 +35,9 @@ class Manifests:
         for address, entry in sorted(self.entries.items()):
             upstream = tuple(name[1:] for name in entry.sources if name[0] == "@")
             names = [self.entries[name[1:]].key if name[0] == "@" else name for name in entry.sources]
-            made = output(
+            outputs[address] = output(
                 address, *names, key=entry.key, upstream=upstream, video={"fps": entry.fps}, protect=entry.protect
             )
-            outputs[address] = replace(made, sources=tuple(dict.fromkeys(names)))
         return DesiredState(outputs, moved=dict(self.moved))
 
     def change(self) -> str:

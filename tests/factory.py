@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.api.messages import JobRequest
-from reconciler.state import Output, Record, fingerprint, request_keys
+from reconciler.fingerprint import fingerprint
+from reconciler.state import Output, Record, request_keys
 
 
 def operation(*sources: str, key: str = "out/a.mp4", **video: Any) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def output(
         address=address,
         request=request(*names, key=key, **(video or {})),
         object=key,
-        sources=tuple(sorted(set(names))),
+        sources=tuple(dict.fromkeys(names)),
         upstream=upstream,
         **fields,
     )

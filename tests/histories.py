@@ -12,11 +12,14 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from reconciler.action import Action, Plan
 from reconciler.api.messages import SUCCESS
 from reconciler.apply import Pace, apply
 from reconciler.errors import (
@@ -26,8 +29,9 @@ from reconciler.errors import (
     LockfileError,
 )
 from reconciler.lockfile import Lockfile
-from reconciler.plan import RENDERS, Plan
+from reconciler.observe import history, observe
 from reconciler.planning import make_plan
+from reconciler.recover import recover
 from reconciler.report import Report
 from reconciler.state import DesiredState
 from tests.changes import Manifests
@@ -68,6 +72,7 @@ class History:
         self.manifests = Manifests(self.chance)
         self.etags = 10
         self.runs = 0
+        self.lost = False
         self.notes: list[str] = []
 
     def tell(self, text: str) -> None:
@@ -115,6 +120,7 @@ class History:
     def _lose_state(self) -> None:
         """Lose what is recorded, once everything that was begun can be seen."""
         self._pass(QUIET)
+        self.lost = True
         if self.weather.shared:
             self.tell("hand: the shared lockfile is deleted")
             self.world.files.clear()
@@ -135,7 +141,7 @@ class History:
 
     def _process(self, *, doomed: bool) -> SeededProcess:
         self.runs += 1
-        process = SeededProcess(f"run {self.runs}", self.world)
+        process = SeededProcess(self.runs, self.world)
         if doomed:
             process.doom()
         return process
@@ -148,7 +154,8 @@ class History:
         prune: bool = False,
         forced: set[str] | None = None,
     ) -> None:
-        self.world.forced |= {desired.outputs[address].object for address in forced or ()}
+        for process in processes:
+            self.world.forced |= {(process.number, desired.outputs[address].object) for address in forced or ()}
         if not self.weather.shared:
             (process,) = processes
             self.world.on_effect = process.effect  # the disk asks the world
@@ -196,16 +203,8 @@ class History:
         self, process: SeededProcess, desired: DesiredState, report: Report, prune: bool, forced: set[str]
     ) -> None:
         client = SeededClient(self.world, process, desired)
-        if self.weather.shared:
-            patience = process.chance.choice((0.0, 0.0, 100.0))
-            async with shared_lockfile(client, process.name, lease=LEASE, patience=patience) as lockfile:
-                await self._apply(client, lockfile, desired, report, prune, forced)
-            return
-        lockfile = open_lockfile(self.world, process)
-        try:
+        async with self._held(client) as lockfile:
             await self._apply(client, lockfile, desired, report, prune, forced)
-        finally:
-            lockfile.close()
 
     async def _apply(
         self,
@@ -218,12 +217,10 @@ class History:
     ) -> None:
         client.process.lockfile = lockfile
         made, _ = await make_plan(client, lockfile, desired, prune=prune, replace_addresses=forced)
-        # What is made of something that is itself being made waits for its earlier job, and is made again to be sure.
-        self.world.forced |= {action.object for action in made.actions if action.kind in RENDERS and action.job}
         for action in made.pending:
             self.tell(f"{client.process.name}: {action.kind} {action.address} at {action.object}: {action.reason}")
         await apply(
-            made, client, lockfile, report, wire=send, clock=self.world, stop=client.process.stop,
+            made, client, lockfile, report, wire=send, clock=client.process, stop=client.process.stop,
             pace=Pace(parallelism=3, poll=2.0, visibility=VISIBILITY, longest_call=LONGEST_CALL),
         )  # fmt: skip
 
@@ -271,7 +268,10 @@ class History:
         forced = set()
         for action in self._plan(self.manifests.desired(), prune=prune).actions:
             entry = self.manifests.entries.get(action.address)
-            if action.kind == "conflict":
+            if action.kind == "conflict" and "`recover`" in action.reason:
+                self.tell(f"person: recovers, as {action.address} is in conflict: {action.reason}")
+                in_world(self.world, self._recover())
+            elif action.kind == "conflict" and (self._is_foreign(action.object) or self._is_lost(action)):
                 self.tell(f"person: deletes {action.object}, as {action.address} is in conflict: {action.reason}")
                 self.world.objects.pop(action.object, None)
             elif action.kind == "blocked" and action.reason.startswith("failed"):
@@ -282,9 +282,45 @@ class History:
                 self.world.objects.pop(action.object, None)
         return forced
 
+    async def _recover(self) -> None:
+        """Do what `reconciler recover` does."""
+        desired = self.manifests.desired()
+        client = SeededClient(self.world, self._process(doomed=False), desired)
+        async with self._held(client) as lockfile:
+            await lockfile.begin()
+            observed = await observe(client, lockfile, desired)
+            observed = replace(observed, history=await history(client, observed.objects.keys()))
+            found = recover(desired, observed, name=lambda url: url.split(".com/")[1])
+            for address, proven in found.proven.items():
+                await lockfile.amend(address, proven.record)
+            await lockfile.checkpoint()
+
+    @asynccontextmanager
+    async def _held(self, client: SeededClient) -> AsyncIterator[Lockfile]:
+        """Yield the lockfile to a run that holds its guard, and closes it when it is on this disk."""
+        if self.weather.shared:
+            patience = client.process.chance.choice((0.0, 0.0, 100.0))
+            async with shared_lockfile(client, client.process.name, lease=LEASE, patience=patience) as lockfile:
+                yield lockfile
+            return
+        lockfile = open_lockfile(self.world, client.process)
+        try:
+            yield lockfile
+        finally:
+            lockfile.close()
+
+    def _is_lost(self, action: Action) -> bool:
+        """Tell whether a conflict is about an object of ours that is not what is declared, and whose record was lost."""
+        return self.lost and "is not recorded" in action.reason
+
+    def _is_foreign(self, key: str) -> bool:
+        """Tell whether a stranger wrote an object: what we made ourselves is never in anybody's way."""
+        there = self.world.objects.get(key)
+        return there is not None and there.etag.startswith("foreign")
+
     def _plan(self, desired: DesiredState, *, prune: bool) -> Plan:
         async def main() -> Plan:
-            process = SeededProcess("looking", self.world)
+            process = SeededProcess(0, self.world)
             lockfile = await shared_state(self.world) if self.weather.shared else open_lockfile(self.world, process)
             made, _ = await make_plan(SeededClient(self.world, process, desired), lockfile, desired, prune=prune)
             return made

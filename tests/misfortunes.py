@@ -74,7 +74,7 @@ class SeededWorld(World):
         self.calm = False
         self.ahead = timedelta(seconds=chance.choice((0, 0, 240, -240)))
         self.coming: list[tuple[datetime, JobRequest]] = []
-        self.forced: set[str] = set()
+        self.forced: set[tuple[str, str]] = set()
         self.doubled: Counter[str] = Counter()
         self.in_doubt: set[str] = set()
         self.written: dict[str, datetime] = {}
@@ -110,26 +110,28 @@ class SeededWorld(World):
         if twins > self.doubled[new["token"]]:
             fail(f"{key}: {twins + 1} jobs with one token")
         for other in alike:
-            if other["token"] == new["token"] or other.get("double") or key in self.forced:
+            if other["token"] == new["token"] or other.get("double"):
                 continue
-            if self._was_overtaken(other):
-                continue
-            there = self.objects.get(key)
             if other["state"] not in TERMINAL:
                 fail(f"{key}: a second job, while one for the same content is {other['state']}")
-            if other["state"] == SUCCESS and there is not None and there.etag == other["made"]:
+            there = self.objects.get(key)
+            untouched = other["state"] == SUCCESS and there is not None and there.etag == other["made"]
+            if untouched and not self._was_asked_for(new, other) and not self._was_overtaken(other):
                 fail(f"{key}: made again, though it is there")
 
+    def _was_asked_for(self, new: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Tell whether a run was told to make once more, and began to, what another run had made."""
+        key, run = key_of(new), run_of(new["token"])
+        return (run, key) in self.forced and run_of(other["token"]) != run
+
     def _was_overtaken(self, job: dict[str, Any]) -> bool:
-        """Tell whether something that a job is made of was written after it was accepted: it may have read either."""
-        accepted, keys, seen = job["time"] - self.ahead, sources_of(job), set[str]()
-        while keys:
-            if self.written.get(key := keys.pop(), accepted) > accepted:
-                return True
-            seen.add(key)
-            makers = [other for other in self.jobs.values() if key_of(other) == key]
-            keys += [source for maker in makers for source in sources_of(maker) if source not in seen]
-        return False
+        """Tell whether something that a job is made of was written after it was accepted.
+
+        What a source held between two looks nobody is told, nor when it was that a stranger wrote over it. So when it
+        is made once more, and comes out as it was, a job that was not recorded by then may have read either.
+        """
+        accepted = job["time"] - self.ahead
+        return any(self.written.get(key, accepted) > accepted for key in sources_of(job))
 
     def catch_up(self) -> None:
         """Let happen what was to happen until now, in its order."""
@@ -192,6 +194,11 @@ def key_of(job: dict[str, Any]) -> str:
     return key
 
 
+def run_of(token: str) -> str:
+    """Return the number of the run that wrote a token, whichever run sent it."""
+    return token[-16:-8]
+
+
 def short(name: str) -> str:
     return f"j{int(name[1:], 16)}"
 
@@ -199,9 +206,10 @@ def short(name: str) -> str:
 class SeededProcess(Process):
     """A run whose calls take their time, and which dies, freezes or is stopped at a chosen effect."""
 
-    def __init__(self, name: str, world: SeededWorld) -> None:
+    def __init__(self, number: int, world: SeededWorld) -> None:
         super().__init__()
-        self.name = name
+        self.name = f"run {number}"
+        self.number = f"{number:08x}"
         self.world = world
         self.chance = Random(world.chance.random())
         self.stop = asyncio.Event()
@@ -224,6 +232,17 @@ class SeededProcess(Process):
             self.freeze_at = at
         elif fate < 0.8:
             self.full_at = at
+
+    # The clock of a run: that of the world, but for its nonces, which tell whose they are.
+
+    def now(self) -> datetime:
+        return self.world.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.world.sleep(seconds)
+
+    def nonce(self) -> str:
+        return f"{self.number}{self.world.nonce()[8:]}"
 
     def effect(self, what: str) -> None:
         if not self.dead:
@@ -345,6 +364,7 @@ class SeededClient(SimulatedClient):
         self._lose(f"copy to {key}")
         self._check_protection(key)
         copied = await super().copy_object(source_key, key, etag=etag)
+        self.world.written[key] = self.world.time
         self.world.tell(f"{self.process.name}: copied {source_key} to {key}")
         self._lose(f"copy to {key}")
         return copied

@@ -27,6 +27,7 @@ from reconciler.api.templates import WATERMARK, Template, TemplateRequest
 from reconciler.apply import Pace, apply
 from reconciler.client import Client
 from reconciler.errors import ServiceError, UnreachableError
+from reconciler.fingerprint import content
 from reconciler.guard import SharedGuard
 from reconciler.inflight import Bell
 from reconciler.lockfile import Lockfile
@@ -34,7 +35,7 @@ from reconciler.lockformat import is_whole
 from reconciler.plan import Plan
 from reconciler.planning import make_plan
 from reconciler.report import Report
-from reconciler.state import DesiredState, StoredObject, content
+from reconciler.state import DesiredState, StoredObject
 from reconciler.stores import BucketStore, LocalStore
 from reconciler.wire import wire_request
 

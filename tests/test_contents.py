@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler.contents import LARGEST_COPY, Contents
-from reconciler.state import ObservedState, PastJob, StoredObject, fingerprint, request_keys
+from reconciler.fingerprint import fingerprint
+from reconciler.state import ObservedState, PastJob, StoredObject, request_keys
 from tests.factory import output, record
 
 MADE = output("a")

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import LockfileError
+from reconciler.fingerprint import fingerprint
 from reconciler.lockfile import Lockfile
-from reconciler.state import Failure, Record, Submission, fingerprint, request_keys
+from reconciler.state import Failure, Record, Submission, request_keys
 from tests.factory import output, record
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.messages import Job
-from reconciler.submitting import Pace, with_token
 from reconciler.observe import find_jobs, observe, prefixes, token_of
 from reconciler.state import DesiredState, LiveJob, Submission
+from reconciler.submitting import Pace, with_token
 from tests.factory import output
 from tests.simulation import SimulatedClient, World, open_lockfile, run_once, send
 

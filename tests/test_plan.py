@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.fingerprint import earlier_fingerprints, fingerprint
 from reconciler.plan import KINDS, Plan, excess, plan
 from reconciler.state import (
     DesiredState,
@@ -21,8 +22,6 @@ from reconciler.state import (
     Record,
     StoredObject,
     Submission,
-    earlier_fingerprints,
-    fingerprint,
     request_keys,
 )
 from tests.factory import output, record

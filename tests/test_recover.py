@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.messages import Operation
+from reconciler.fingerprint import earlier_fingerprints, fingerprint
 from reconciler.plan import plan
 from reconciler.recover import Recovered, adopt, recover
 from reconciler.state import (
@@ -22,8 +23,6 @@ from reconciler.state import (
     StoredTemplate,
     Submission,
     TemplateRecord,
-    earlier_fingerprints,
-    fingerprint,
     request_keys,
 )
 from tests.factory import output, record

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.api.messages import JobRequest
-from reconciler.state import content, fingerprint, request_keys
+from reconciler.fingerprint import content, fingerprint
+from reconciler.state import request_keys
 from tests.factory import operation, output
 
 

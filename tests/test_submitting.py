@@ -11,9 +11,10 @@ import pytest
 
 from reconciler.api.messages import Accepted, JobRequest
 from reconciler.errors import ClientError, GuardError, Interrupted, ServiceError, UnreachableError
+from reconciler.fingerprint import earlier_fingerprints
 from reconciler.planning import make_plan
 from reconciler.report import Report
-from reconciler.state import DesiredState, earlier_fingerprints
+from reconciler.state import DesiredState
 from reconciler.submitting import Pace, same_content
 from tests.factory import output
 from tests.simulation import Crash, SimulatedClient, World, apply_once, in_world, open_lockfile, run_once

@@ -16,12 +16,13 @@ from reconciler.api.templates import TemplateRequest
 from reconciler.api.transcode import Transcode
 from reconciler.client import Client
 from reconciler.endpoints import Endpoints
+from reconciler.fingerprint import FINGERPRINT_VERSION
 from reconciler.lockfile import Lockfile
 from reconciler.lockformat import dump
 from reconciler.observe import stored_template
 from reconciler.outcome import reported_md5
 from reconciler.service import Service
-from reconciler.state import FINGERPRINT_VERSION, Record, StoredObject, StoredTemplate, TemplateRecord
+from reconciler.state import Record, StoredObject, StoredTemplate, TemplateRecord
 from reconciler.verify import Evidence, Finding, Verification, gather, verify
 from reconciler.wire import wire_request
 from tests.factory import operation, output, record

@@ -24,6 +24,7 @@ from reconciler.cli.plan_views import (
     remarks,
     summary_line,
     templates_shown,
+    why_text,
 )
 from reconciler.cli.views import json_pieces
 from reconciler.grouping import ELLIPSIS, Group, Step
@@ -67,7 +68,7 @@ def _markdown_row(step: Step) -> str:
 
 
 def _markdown_group(group: Group) -> str:
-    why = [_cell(group.why), *(_cell(field_text(field)) for field in group.fields[:FIELDS_SHOWN])]
+    why = [_cell(why_text(group)), *(_cell(field_text(field)) for field in group.fields[:FIELDS_SHOWN])]
     if len(group.fields) > FIELDS_SHOWN:
         why.append(f"and {len(group.fields) - FIELDS_SHOWN} more fields")
     first = [f"{_code(step.address)} → {_kept(step)}" for step in group.steps]

@@ -6,6 +6,7 @@ whatever its size. Markdown and JSON are in ``plan_documents``.
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from collections import Counter
@@ -74,6 +75,7 @@ _WRAPPED: Final = 2
 _MARGIN: Final = 13
 _HANGING: Final = 2
 _NARROWEST: Final = 60
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]")
 _GLUE: Final = "\N{NO-BREAK SPACE}"
 
 
@@ -253,24 +255,32 @@ def _parts(group: Group, width: int, *, singly: bool) -> Iterator[tuple[str, str
 
 def _beside(name: str, column: int, told: Sequence[str], width: int) -> list[str]:
     """Put the first line beside the name where it fits, below it where not."""
+    name = clipped(name, width)
     padded = f"{name:<{column}}  {told[0]}"
-    if len(padded) <= width:
-        return [padded, *told[1:]]
-    return [clipped(name, width), *told]
+    return [padded, *told[1:]] if len(padded) <= width else [name, *told]
 
 
 def _why_lines(group: Group, width: int) -> list[str]:
     """Return the reason of a group, then how each field changes in it."""
-    lines = _wrapped(group.why, width) if group.why else []
+    why = why_text(group)
+    lines = _wrapped(why, width) if why else []
     for field in group.fields[:FIELDS_SHOWN]:
-        lines += _wrapped(field_text(field), width)
+        lines += _wrapped(field_text(field, _GLUE), width)
     if more := len(group.fields) - FIELDS_SHOWN:
         lines += [f"and {more} more fields"] if more > 0 else []
     return lines
 
 
-def field_text(field: Field) -> str:
-    """Say how a field changes: in one way, in a few, or what the many have in common."""
+def why_text(group: Group) -> str:
+    """Return the reason of a group beside its fields, or how many it has."""
+    return group.why if group.reasons == 1 else f"{group.reasons:,} other reasons"
+
+
+def field_text(field: Field, glue: str = " ") -> str:
+    """Say how a field changes: in one way, in a few, or what the many have in common.
+
+    ``glue`` is the space within one way of changing.
+    """
     if not field.pairs:
         return field.path
     pattern = f"{field.before} → {field.after}"
@@ -280,13 +290,10 @@ def field_text(field: Field) -> str:
     others = field.others + sum(count for _, _, count in field.pairs[_PAIRS_SHOWN:])
     if field.others and pattern.replace(ELLIPSIS, "").strip(" →"):
         return f"{field.path}: {pattern}"
-    ways = ", ".join(_glued(before, after, count if shown[0][2] > 1 else 0) for before, after, count in shown)
-    return f"{field.path}: {ways}" + (f", and {others:,} others" if others else "")
-
-
-def _glued(before: str, after: str, count: int) -> str:
-    """Return one way of changing, which no line's end may tear apart."""
-    return f"{before} → {after}{f' ({count:,})' if count else ''}".replace(" ", _GLUE)
+    counted = shown[0][2] > 1
+    ways = [f"{before} → {after}{f' ({count:,})' if counted else ''}" for before, after, count in shown]
+    told = ", ".join(way.replace(" ", glue) for way in ways)
+    return f"{field.path}: {told}" + (f", and {others:,} others" if others else "")
 
 
 def _examples(group: Group, width: int) -> str:
@@ -307,12 +314,12 @@ def _wrapped(text: str, width: int) -> list[str]:
     lines = textwrap.wrap(
         text[: (_WRAPPED + 1) * width], width, max_lines=_WRAPPED, placeholder=f" {ELLIPSIS}", break_on_hyphens=False
     )
-    return [line.replace(_GLUE, " ") for line in lines] or [""]
+    return [_CONTROLS.sub("�", line.replace(_GLUE, " ")) for line in lines] or [""]
 
 
 def clipped(text: str, width: int) -> str:
-    """Return a text, cut when it is longer than a width."""
-    return text if len(text) <= width else f"{text[: width - 1]}{ELLIPSIS}"
+    """Return a text on one line, cut when it is longer than a width; nothing in it steers a terminal."""
+    return _CONTROLS.sub("�", text if len(text) <= width else f"{text[: width - 1]}{ELLIPSIS}")
 
 
 def _dim(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import secrets
@@ -10,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -48,6 +47,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Not as the result of the task: asyncio looks up how an interrupt is handled, for which Python writes out the task
     and all that it holds, and a world of 100,000 outputs takes seconds to write.
     """
+    import asyncio
+
     results: list[T] = []
 
     async def collected() -> None:
@@ -55,6 +56,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     asyncio.run(collected())
     return results[0]
+
+
+Role = Literal["look", "write", "render"]
+"""What the embedded service is wanted for: answers, also objects to be written, also jobs to be rendered."""
 
 
 def open_project(options: Globals) -> Project:
@@ -101,12 +106,14 @@ def read_desired(project: Project) -> DesiredState:
 @contextmanager
 def _bulk() -> Iterator[None]:
     """Keep the garbage collector out while many small values are made that all stay."""
+    was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was:
+            gc.enable()
 
 
 def _read(path: Path) -> bytes:
@@ -156,11 +163,10 @@ def _read_rows(root: Path, name: str) -> Rows:
 
 
 @asynccontextmanager
-async def connect(  # noqa: PLR0913 - each of them is a choice of the command that connects
+async def connect(
     project: Project,
+    role: Role = "look",
     *,
-    work: bool = False,
-    renders: bool = True,
     parallelism: int | None = None,
     patience: Patience | None = None,
     bell: Bell | None = None,
@@ -168,8 +174,8 @@ async def connect(  # noqa: PLR0913 - each of them is a choice of the command th
 ) -> AsyncIterator[Client]:
     """Yield a client of the project's service, for ``parallelism`` jobs in flight.
 
-    The embedded service lives as long as the block; with ``work`` it also writes objects and ``renders``, otherwise it
-    only answers. It may reach the ``bell`` whatever the address. ``hear`` is told when the service asks to slow down.
+    The embedded service lives as long as the block, and does no more than its ``role`` takes. It may reach the ``bell``
+    whatever the address. ``hear`` is told when the service asks to slow down.
     """
     from reconciler.client import Client
     from reconciler.endpoints import Endpoints
@@ -190,8 +196,8 @@ async def connect(  # noqa: PLR0913 - each of them is a choice of the command th
                 project.root,
                 bucket=project.bucket,
                 region=project.region,
-                concurrency=project.parallelism if renders else 0,
-                work=work,
+                concurrency=project.parallelism if role == "render" else 0,
+                work=role != "look",
                 ways=_ways(bell),
             ) as service,
             Client(
@@ -340,7 +346,7 @@ async def editing_lockfile(project: Project, what: str) -> AsyncIterator[Lockfil
         if project.lockfile_key is None:
             lockfile = await open_lockfile(project)
         else:
-            client = await stack.enter_async_context(connect(project, work=True, renders=False))
+            client = await stack.enter_async_context(connect(project, "write"))
             lockfile = await stack.enter_async_context(changing_lockfile(project, client, what))
         await lockfile.begin()
         try:
@@ -388,10 +394,11 @@ async def make_plan(
         "prune": selection.prune or project.policy.prune,
         "max_attempts": project.policy.max_attempts,
     }
-    if client is None:
-        made, observed = plan_unrefreshed(lockfile, desired, **rules)
-    else:
-        made, observed = await look_and_plan(client, lockfile, desired, **rules)
+    with _bulk():
+        if client is None:
+            made, observed = plan_unrefreshed(lockfile, desired, **rules)
+        else:
+            made, observed = await look_and_plan(client, lockfile, desired, **rules)
     return made if selection.limit is None else limited(made, selection.limit), observed
 
 

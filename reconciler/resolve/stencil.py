@@ -18,9 +18,10 @@ from reconciler.api.messages import JobRequest, Operation
 from reconciler.api.violations import named
 from reconciler.api.watermark import Watermark
 from reconciler.diagnostics import Position
+from reconciler.fingerprint import content_digest, sources_of
 from reconciler.resolve.report import Report
 from reconciler.resolve.sources import PLACEHOLDER, beside, suffix
-from reconciler.state import Output, content_digest, sources_of
+from reconciler.state import Output
 
 Kind = Literal["url", "output", "object", "user_data", "text"]
 """A source's key or URL, another output's address, the key of the result, user data, a watermark's text."""

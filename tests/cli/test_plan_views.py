@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from reconciler.action import Action, Kind, Origin, Plan
 from reconciler.changes import Change
 from reconciler.cli import plan_views as views
+from reconciler.grouping import TROUBLE, Step
 from reconciler.plan_templates import TemplateAction, TemplateKind
 from tests.cli.plans import catalogue, plans
 
@@ -130,7 +132,6 @@ def test_templates_come_first_and_are_counted_on_a_line_of_their_own() -> None:
     ]
 
 
-
 def test_templates_alone_are_no_empty_plan() -> None:
     assert views.summary_line(Plan((), templates=(template("conflict"),))) == (
         "Plan: 0 to create, 0 to replace, 0 to delete.\nTemplates: 1 in conflict."
@@ -146,46 +147,43 @@ def test_so_many_actions_are_shown_one_by_one_and_no_more(number: int, lines: in
 
 
 LARGE = """\
-  ! conflict    200  summary[*]
-                       exists, but was not made by us; set `adopt: true` to take
-                       it, or delete it
-                       summary["017800"] → out/summary/017800.mp4, …
+  ! conflict   200  summary[*]
+                      exists, but was not made by us; set `adopt: true` to take
+                      it, or delete it
+                      summary["017800"] → out/summary/017800.mp4, …
 
-  ! blocked     600  poster[*]   in/poster/…/title page.png is missing
-                       poster["017200"] → out/poster/017200.mp4, …
+  ! blocked    600  poster[*]   in/poster/…/title page.png is missing
+                      poster["017200"] → out/poster/017200.mp4, …
 
-  ~ update           transcode_template.hd  Transcode template
-                       video.fps: 25 → 30
+  ~ update          transcode_template.hd  Transcode template
+                      video.fps: 25 → 30
 
-  - delete    1,400  clip[*]     no longer declared
-                       clip["018600"] → out/clip/018600.mp4, …
+  - delete   1,400  clip[*]     no longer declared
+                      clip["018600"] → out/clip/018600.mp4, …
 
-  ~ replace   8,000  lesson[*]
-                       transcode.video.crf: 23 → 20 (7,840), 22 → 20 (160)
-                       lesson["000000"] → out/lesson/000000.mp4, …
-  ~ replace   2,000  lecture[*]  in/talk/….mov changed
-                       lecture["010000"] → out/lecture/010000.mp4, …
-  ~ replace   2,000  trailer[*]  transcode.audio.bitrate: 160 → 128 (223),
-                       80 → 128 (223), 90 → 128 (222), and 1,332 others
-                       transcode.video.bitrate: 1600 → 900 (223),
-                       800 → 900 (223), 900 → 900 (222), and 1,332 others
-                       trailer["008000"] → out/trailer/008000.mp4, …
-  ~ replace     600  banner[*]
-                       output.object: out/old/….mp4 → out/new/….mp4
-                       banner["012000"] → out/new/012000.mp4, …
-  ~ replace          outro  out/outro.mp4  transcode.video.fps: 25 → 30
+  ~ replace  8,000  lesson[*]
+                      transcode.video.crf: 23 → 20 (7,840), 22 → 20 (160)
+                      lesson["000000"] → out/lesson/000000.mp4, …
+  ~ replace  2,000  lecture[*]  in/talk/….mov changed
+                      lecture["010000"] → out/lecture/010000.mp4, …
+  ~ replace  2,000  trailer[*]  transcode.audio.bitrate: … → 128
+                      transcode.video.bitrate: … → 900
+                      trailer["008000"] → out/trailer/008000.mp4, …
+  ~ replace    600  banner[*]   output.object: out/old/….mp4 → out/new/….mp4
+                      banner["012000"] → out/new/012000.mp4, …
+  ~ replace         outro  out/outro.mp4  transcode.video.fps: 25 → 30
 
-  + create    4,000  summary[*]  not made yet
-                       summary["012600"] → out/summary/012600.mp4, …
-  + create           intro  out/intro.mp4  object is missing (drift)
+  + create   4,000  summary[*]  not made yet
+                      summary["012600"] → out/summary/012600.mp4, …
+  + create          intro  out/intro.mp4  object is missing (drift)
 
-  = reuse       600  poster[*]
-                       not made yet; out/lesson/….mp4 (lesson["…"]) has the same
-                       content
-                       poster["016600"] → out/poster/016600.mp4, …
+  = reuse      600  poster[*]
+                      not made yet; out/lesson/….mp4 (lesson["…"]) has the same
+                      content
+                      poster["016600"] → out/poster/016600.mp4, …
 
-  … wait        600  clip[*]     job … is Running
-                       clip["018000"] → out/clip/018000.mp4, …
+  … wait       600  clip[*]     job … is Running
+                      clip["018000"] → out/clip/018000.mp4, …
 
   → 20 talk[*] are now lecture[*]
 """
@@ -196,6 +194,11 @@ def test_many_actions_are_shown_group_by_group() -> None:
     shown, _, totals = text.rpartition("\n\n")
     assert f"{shown}\n" == LARGE
     assert totals.splitlines() == views.summary_line(catalogue(20_000)).splitlines()
+
+
+def test_the_example_in_the_documentation_is_what_is_printed() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "reading-plans.md").read_text(encoding="utf-8")
+    assert f"```text\n{plain(views.plan_text(catalogue(100_000), width=100))}\n```\n" in document
 
 
 def test_a_wide_terminal_has_room_for_more_examples() -> None:
@@ -223,6 +226,14 @@ def test_many_sorts_of_moves_are_counted_together() -> None:
     ]
 
 
+def test_reasons_that_are_too_many_are_counted() -> None:
+    words = [f"{first}{second}" for first in "abcdefghij" for second in "abcdefghij"]
+    plan = Plan(tuple(Action(word, "create", f"because of {word}", f"out/{word}.mp4") for word in words))
+    *_, last, examples, _, _ = plain(views.plan_text(plan)).splitlines()
+    assert last.split() == ["+", "create", "58", "*", "58", "other", "reasons"]
+    assert examples.strip().startswith("ec → out/ec.mp4, ed → out/ed.mp4, ")
+
+
 def test_more_fields_than_three_are_counted() -> None:
     changes = tuple(Change(f"f{letter}", 1, 2) for letter in "abcde")
     text = plain(views.plan_text(Plan(tuple(action("replace", f"a{place}", changes=changes) for place in range(50)))))
@@ -240,5 +251,6 @@ def test_any_plan_stays_within_a_screen_or_two(plan: Plan, width: int, everythin
         *shown, _ = plain(text).split("\n" + totals[0])
         assert len(shown[0].split("\n")) <= views.MOST_LINES
     assert totals[-1] in text.split("\n")
-    for kind in views.TROUBLE & {step.kind for step in (*plan.pending, *plan.pending_templates)}:
+    steps: list[Step] = [*plan.pending, *plan.pending_templates]
+    for kind in TROUBLE & {step.kind for step in steps}:
         assert f"! {kind}" in plain(text)

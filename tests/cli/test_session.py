@@ -44,3 +44,24 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("name", "within"), [("templates", ""), ("manifests", "starter"), ("samples", "")])
 def test_what_ships_is_found(name: str, within: str) -> None:
     assert any(Path(session.shipped(name, within)).iterdir())
+
+
+def test_a_result_is_not_written_out_on_its_way() -> None:
+    """That of a plan of 100,000 outputs takes seconds to write, and reads every record of the lockfile."""
+
+    class Large:
+        def __repr__(self) -> str:
+            raise AssertionError("somebody writes it out")
+
+    async def work() -> Large:
+        return Large()
+
+    assert isinstance(session.run(work()), Large)
+
+
+def test_what_fails_on_the_way_is_told() -> None:
+    async def work() -> None:
+        raise UsageError("it cannot be")
+
+    with pytest.raises(UsageError, match="it cannot be"):
+        session.run(work())

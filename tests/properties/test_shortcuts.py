@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import ManifestError
+from reconciler.fingerprint import content_digest, fingerprint, fingerprint_of
 from reconciler.manifest import parse_all
 from reconciler.resolve import alike, resolve
 from reconciler.resolve.stencil import Drawn
 from reconciler.rows import Rows, parse_rows
-from reconciler.state import DesiredState, content_digest, fingerprint, fingerprint_of
+from reconciler.state import DesiredState
 from tests.resolving import BUCKET, REGION, layouts
 
 OWN = f"https://{BUCKET}.cos.{REGION}.myqcloud.com"

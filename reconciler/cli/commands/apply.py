@@ -112,7 +112,7 @@ class _Source(Protocol):
         """Return the plan, as the world is now."""
         ...
 
-    def refused(self, plan: Plan) -> Sequence[Diagnostic]:
+    def refused(self, plan: Plan, /) -> Sequence[Diagnostic]:
         """Return warnings of what the service will refuse."""
         ...
 
@@ -139,7 +139,7 @@ class _Declared:
         )
         return plan
 
-    def refused(self, plan: Plan) -> Sequence[Diagnostic]:
+    def refused(self, plan: Plan, /) -> Sequence[Diagnostic]:
         assert self._desired is not None, "the manifests are read first"
         return session.not_rendered_here(self._project, self._desired, plan)
 
@@ -180,7 +180,7 @@ class _Saved:
         # How large its changes are is measured by what is recorded, not by what a file says.
         return replace(plan, recorded=len(lockfile.records))
 
-    def refused(self, plan: Plan) -> Sequence[Diagnostic]:  # noqa: ARG002 - it was told when the plan was made
+    def refused(self, _plan: Plan, /) -> Sequence[Diagnostic]:
         return ()
 
 
@@ -204,7 +204,7 @@ class _Apply:
         self._warn(self._source.read())
         async with (
             session.connect(
-                self._project, work=True, parallelism=pace.parallelism, bell=bell, hear=self._hear
+                self._project, "render", parallelism=pace.parallelism, bell=bell, hear=self._hear
             ) as client,
             session.changing_lockfile(self._project, client, "apply", patience=self._patience) as lockfile,
         ):

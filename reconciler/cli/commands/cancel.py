@@ -57,9 +57,7 @@ async def _cancel(project: Project, patterns: tuple[str, ...]) -> tuple[list[str
 
     with session.guarded(project, "cancel"):
         async with (
-            # A service of this machine that also works would begin the very jobs; only for a lockfile in its bucket
-            # it must.
-            session.connect(project, work=project.lockfile_key is not None) as client,
+            session.connect(project, "write" if project.lockfile_key else "look") as client,
             session.changing_lockfile(project, client, "cancel") as lockfile,
         ):
             chosen = _chosen(lockfile.pending, patterns)

@@ -51,7 +51,7 @@ async def _unlock(options: Globals, project: Project, *, yes: bool) -> int:
     from reconciler.guard import SharedGuard
 
     assert project.lockfile_key is not None, "the guard of this machine is not removed by hand"
-    async with session.connect(project, work=True, renders=False) as client:
+    async with session.connect(project, "write") as client:
         guard = SharedGuard(client, project.lockfile_key, "", project.guard_lease, time.monotonic)
         holder = await _holder(guard)
         if holder is None:
