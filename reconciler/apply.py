@@ -15,7 +15,7 @@ from reconciler.api.error_codes import CODES
 from reconciler.api.messages import CANCEL, FAILED, SUCCESS, Job
 from reconciler.apply_templates import TemplateKeeper
 from reconciler.client import Client
-from reconciler.decisions import FORMER, is_made_since
+from reconciler.decisions import is_made_since
 from reconciler.errors import ApplyError, ClientError, Interrupted, ReconcilerError, ServiceError
 from reconciler.fingerprint import fingerprint
 from reconciler.inflight import Bell, Poller, Queue, came
@@ -32,6 +32,7 @@ from reconciler.submitting import (
     Wire,
     same_content,
 )
+from reconciler.undeclared import FORMER
 
 __all__ = ["Clock", "Pace", "Wire", "apply"]
 
@@ -391,6 +392,8 @@ class _Run:
 
     async def _remove(self, action: Action) -> None:
         self.lockfile.store.check()
+        if action.job is None and await self._is_begun(action):
+            return
         if action.kind == "delete":
             stored = await self.client.head_object(action.object)
             if stored is not None and stored.etag != action.seen:
@@ -404,6 +407,22 @@ class _Run:
             await self.lockfile.dropped(action.address)
         await self.lockfile.forget(action.address)
         self.report.gone(action.address, action.kind)
+
+    async def _is_begun(self, action: Action) -> bool:
+        """Tell whether a job shows up, after all, that was begun for what is to go: then the next apply takes it up.
+
+        So it is when the run is to stop before that is known.
+        """
+        try:
+            earlier = await self.submitter.settle_earlier(action)
+        except StoppedError:
+            return True
+        if earlier is None or earlier[1] is None:
+            return False
+        begun, job = earlier[0], earlier[1]
+        await self.submitter.accepted(begun, job)
+        self.report.leaving(action.address, job)
+        return True
 
     async def _fail(self, action: Action, failure: OutputFailedError) -> None:
         before = self.lockfile.failures.get(action.address)

@@ -29,9 +29,6 @@ from reconciler.state import (
     request_keys,
 )
 
-FORMER: Final = "@"
-"""Stands between the address of an output and the key at which it left an object behind; no address has it."""
-
 UNKNOWN: Final = ""
 """The ETag of a source that nobody recorded, when nobody is asked: no object has it."""
 
@@ -82,15 +79,14 @@ class Decisions:
         self._rules = rules
         self._is_settled = Settled(observed, rules.forced)
         self._contents = Contents(observed)
-        self._readers: dict[str, str] | None = None
-        self._decided: dict[str, Action] = {}
+        self.decided: dict[str, Action] = {}
         self.upgrades: dict[str, str] = {}
         self.settled: dict[str, str] = {}
 
     def decide(self, address: str) -> Action | None:
         """Return the action for a declared output, deciding what it is made of first, at any depth.
 
-        None for one that is up to date: it is in ``settled`` with its key.
+        None for one that is up to date: it is in ``settled`` with its key; the others are in ``decided``.
         """
         output = self._desired.outputs[address]
         if not output.upstream and self._is_settled(output):
@@ -103,81 +99,14 @@ class Decisions:
         while stack:
             current = stack[-1]
             output = self._desired.outputs[current]
-            open_ones = [name for name in self._upstream(output) if name not in self._decided]
+            open_ones = [name for name in self._upstream(output) if name not in self.decided]
             if open_ones:
                 stack.extend(open_ones)
             else:
-                if current not in self._decided:
-                    self._decided[current] = self._decide(output)
+                if current not in self.decided:
+                    self.decided[current] = self._decide(output)
                 stack.pop()
-        return self._decided[address]
-
-    def left_behind(self, action: Action) -> Action | None:
-        """Return what prune deletes once an output is at another key than before: its former object."""
-        record = self._observed.records.get(action.address)
-        if record is None or action.kind not in (*MAKES, "adopt") or record.object == action.object:
-            return None
-        address = f"{action.address}{FORMER}{record.object}"
-        there = self._observed.objects.get(record.object)
-        kept = record.protect or record.object in self._owners or self._reader_of(record.object) is not None
-        if kept or there is None or there.etag != record.etag or address in self._observed.records:
-            return None
-        reason = f"left behind when {action.address} got another key"
-        return Action(address, "delete", reason, record.object, seen=there.etag, declared=False)
-
-    def undeclared(self, address: str) -> Action:
-        """Return the action for a record, or a begun submission, whose output is no longer declared."""
-        return replace(self._undeclared(address), declared=False)
-
-    def _undeclared(self, address: str) -> Action:
-        record = self._observed.records.get(address)
-        live = self._observed.jobs.get(address)
-        if live is not None and (begun := self._observed.pending[address]).object not in self._owners:
-            if live.state not in TERMINAL or live.state == SUCCESS:  # what it makes is ours only once it is recorded
-                return _taken_in(begun, live, record)
-        if record is None:
-            key = self._observed.pending[address].object
-            job = live.job if live else None
-            return Action(address, "forget", "no longer declared; its job was begun and not recorded", key, job=job)
-        why = "no longer declared"
-        if FORMER in address:
-            why = f"left behind when {address.partition(FORMER)[0]} got another key"
-        if (owner := self._owners.get(record.object)) is not None:
-            if not self._is_taken_over(record.object, owner):
-                return Action(address, "none", f"{why}; kept until {owner} has its object", record.object)
-            return Action(address, "forget", f"{why}; its object belongs to {owner}", record.object)
-        there = self._observed.objects.get(record.object)
-        if there is None:
-            return Action(address, "forget", f"{why}, and already gone", record.object)
-        if not self._rules.prune:
-            return Action(address, "none", f"{why}; kept, as prune is off", record.object)
-        if there.etag != record.etag:
-            reason = f"{why}, but changed outside; delete it by hand, or `state rm` it"
-            return Action(address, "conflict", reason, record.object)
-        if (reader := self._reader_of(record.object)) is not None:
-            return Action(address, "none", f"{why}; kept, as {reader} is made of it", record.object)
-        if record.protect:
-            reason = f"{why}, but protected; `state rm` it, or delete the object by hand"
-            return Action(address, "blocked", reason, record.object)
-        return Action(address, "delete", why, record.object, seen=there.etag)
-
-    @cached_property
-    def _owners(self) -> dict[str, str]:
-        """The declared output of each key."""
-        return {output.object: address for address, output in self._desired.outputs.items()}
-
-    def _is_taken_over(self, key: str, owner: str) -> bool:
-        """Tell whether an object is recorded for the output that is declared with its key, or is going to be."""
-        record, decided = self._observed.records.get(owner), self._decided.get(owner)
-        if record is not None and record.object == key:
-            return True
-        return decided is not None and decided.kind in (*MAKES, "adopt") and decided.object == key
-
-    def _reader_of(self, key: str) -> str | None:
-        if self._readers is None:
-            outputs = self._desired.outputs
-            self._readers = {source: address for address, output in outputs.items() for source in output.sources}
-        return self._readers.get(key)
+        return self.decided[address]
 
     # What an output is made of.
 
@@ -190,7 +119,7 @@ class Decisions:
 
     def _made_first(self, output: Output) -> dict[str, str]:
         """Return those of them (address → key) that will be made, or are being made."""
-        decided = ((name, self._decided[name]) for name in self._upstream(output))
+        decided = ((name, self.decided[name]) for name in self._upstream(output))
         return {name: action.object for name, action in decided if action.kind in MAKES}
 
     def _inputs(self, output: Output, made_first: Mapping[str, str]) -> dict[str, str]:
@@ -202,7 +131,7 @@ class Decisions:
             own = record.inputs if record is not None else {}
             inputs = {key: own.get(key, UNKNOWN) for key in output.sources} | inputs
         for name, key in made_first.items():
-            origin = self._decided[name].origin if self._decided[name].kind == "reuse" else None
+            origin = self.decided[name].origin if self.decided[name].kind == "reuse" else None
             if origin is not None and origin.etag is not None and "-" not in origin.etag:
                 inputs[key] = origin.etag
             else:
@@ -249,7 +178,7 @@ class Decisions:
 
     def _blocked(self, case: _Case) -> Action | None:
         for name in self._upstream(case.output):
-            kind = self._decided[name].kind
+            kind = self.decided[name].kind
             if kind in ("blocked", "conflict"):
                 state = "in conflict" if kind == "conflict" else "blocked"
                 return replace(case.draft, kind="blocked", reason=f"it is made of {name}, which is {state}")
@@ -434,16 +363,6 @@ def rendered_after_all(action: Action, record: Record | None) -> Action:
     reason = action.reason.removesuffix(f"; {action.origin} has the same content")
     kind: Kind = "create" if record is None or action.seen is None else "replace"
     return replace(action, kind=kind, reason=reason, origin=None)
-
-
-def _taken_in(begun: Submission, live: LiveJob, record: Record | None) -> Action:
-    """Return the action that records what a job makes for an output that is no longer declared."""
-    verb = "ended as" if live.state in TERMINAL else "is"
-    reason = f"no longer declared; its job {live.job} {verb} {live.state}, and what it makes is recorded"
-    return Action(
-        begun.address, "wait", reason, begun.object, request=begun.request, inputs=begun.inputs, job=live.job,
-        twins=live.twins, protect=record is not None and record.protect,
-    )  # fmt: skip
 
 
 def _pattern(request: Mapping[str, Any]) -> str:

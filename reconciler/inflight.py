@@ -23,6 +23,8 @@ FIRST_PAUSE: Final = 0.05
 """Seconds before a job is asked about for the first time."""
 
 _GROWTH: Final = 1.5
+_SLACK: Final = 0.02
+"""Seconds by which a question may come early, so that it goes with others."""
 
 PATIENCE: Final = 10
 """A job whose callback is expected is asked about in every so-manieth round of questions only."""
@@ -230,8 +232,20 @@ class Bell:
         return self.address is not None and not any(request.get(key) for key in _OWN_CALLBACK)
 
 
+@dataclass(slots=True)
+class _Watch:
+    """A job in flight: who waits for it, when it is asked about next, since when the service does not know it."""
+
+    ended: asyncio.Future[Job]
+    tell: Callable[[Job], None]
+    due: float
+    pause: float = FIRST_PAUSE
+    rounds: int = 0
+    missed: float | None = None
+
+
 class Poller:
-    """Asks for all jobs in flight together, less often the longer nothing ends; at once for those that are rung for.
+    """Asks for jobs in flight, many a question; less often for what takes long, at once for what is rung for.
 
     A job that was accepted may be unknown for ``visibility`` seconds.
     """
@@ -250,16 +264,13 @@ class Poller:
         self._longest = longest
         self._bell = bell or Bell()
         self._visibility = visibility
-        self._unknown: dict[str, float] = {}
-        self._watched: dict[str, tuple[asyncio.Future[Job], Callable[[Job], None]]] = {}
-        self._pause = FIRST_PAUSE
+        self._watched: dict[str, _Watch] = {}
+        self._slept = 0.0
 
     def watch(self, job: str, tell: Callable[[Job], None]) -> asyncio.Future[Job]:
         """Return a future for the job's end; ``tell`` hears of its progress until then."""
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._watched[job] = (future, tell)
-        if not self._bell.expects(job):
-            self._pause = FIRST_PAUSE
+        self._watched[job] = _Watch(future, tell, self._slept + FIRST_PAUSE)
         self._bell.stir()
         return future
 
@@ -276,13 +287,21 @@ class Poller:
 
     async def _poll(self) -> None:
         """Ask in rounds, whatever is rung: callbacks get lost."""
-        for number in itertools.count(1):
-            await self._sleep(self._pause)
-            for job in self._unknown:
-                self._unknown[job] += self._pause
-            self._pause = min(self._pause * _GROWTH, self._longest)
-            everything = number % PATIENCE == 0
-            await self._ask([job for job in self._watched if everything or not self._bell.expects(job)])
+        while True:
+            soonest = min((watch.due for watch in self._watched.values()), default=0.0)
+            pause = min(max(soonest - self._slept, FIRST_PAUSE), self._longest)
+            await self._sleep(pause)
+            self._slept += pause
+            await self._ask([job for job, watch in self._watched.items() if self._is_due(job, watch)])
+
+    def _is_due(self, job: str, watch: _Watch) -> bool:
+        """Tell whether a job is to be asked about now, and settle when it is due again."""
+        if watch.due > self._slept + _SLACK:
+            return False
+        watch.rounds += 1
+        watch.pause = min(watch.pause * _GROWTH, self._longest)
+        watch.due = self._slept + watch.pause
+        return watch.rounds % PATIENCE == 0 or not self._bell.expects(job)
 
     async def _ask(self, asked: list[str]) -> None:
         if not asked:
@@ -295,30 +314,33 @@ class Poller:
 
     def _hear(self, asked: list[str], jobs: Mapping[str, Job]) -> None:
         for job in asked:
-            live = jobs.get(job)
+            live, watch = jobs.get(job), self._watched.get(job)
+            if watch is None:
+                continue  # a question that was asked at the same time has brought the answer
             if live is None:
-                self._miss(job)
+                self._miss(job, watch)
                 continue
-            self._unknown.pop(job, None)
+            watch.missed = None
             if live.state in TERMINAL:
                 self._end(job, live)
-            elif job in self._watched:
-                self._watched[job][1](live)
+            else:
+                watch.tell(live)
 
-    def _miss(self, job: str) -> None:
+    def _miss(self, job: str, watch: _Watch) -> None:
         """Give a job up that the service does not know, once it had the time to learn of it."""
-        if self._unknown.setdefault(job, 0.0) >= self._visibility:
+        if watch.missed is None:
+            watch.missed = self._slept
+        if self._slept - watch.missed >= self._visibility:
             self._end(job, ClientError(f"the service does not know job {job}"))
 
     def _end(self, job: str, outcome: Job | ClientError) -> None:
-        if job not in self._watched:
-            return  # a question that was asked at the same time has brought the answer
-        future, _ = self._watched.pop(job)
-        self._unknown.pop(job, None)
+        watch = self._watched.pop(job, None)
+        if watch is None:
+            return
         self._bell.ended(job)
-        if future.done():
+        if watch.ended.done():
             return
         if isinstance(outcome, Job):
-            future.set_result(outcome)
+            watch.ended.set_result(outcome)
         else:
-            future.set_exception(outcome)
+            watch.ended.set_exception(outcome)

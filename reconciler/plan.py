@@ -16,6 +16,7 @@ from reconciler.decisions import Decisions, Rules, rendered_after_all
 from reconciler.ignoring import effective_request
 from reconciler.plan_templates import in_the_way, plan_templates
 from reconciler.state import DesiredState, ObservedState, Record
+from reconciler.undeclared import Undeclared
 
 __all__ = [
     "EFFECTIVE",
@@ -64,11 +65,12 @@ def plan(  # noqa: PLR0913 - each of them is a person's word about the plan
     templates = plan_templates(desired, observed, prune=prune, wanted=named)
     rules = Rules(wanted, frozenset(replace_addresses), prune, dict(in_the_way(templates)), max_attempts)
     decisions = Decisions(desired, observed, rules)
+    others = Undeclared(desired, observed, decisions.decided, prune=prune)
     actions = [action for action in map(decisions.decide, wanted) if action is not None]
     if prune:
-        actions += filter(None, map(decisions.left_behind, list(actions)))
+        actions += filter(None, map(others.left_behind, list(actions)))
     gone = ((observed.glances.keys() | observed.pending.keys()) - desired.outputs.keys()).difference(excluded)
-    actions += [decisions.undeclared(address) for address in gone if only is None or address in only]
+    actions += [others.action(address) for address in gone if only is None or address in only]
     actions.sort(key=lambda action: action.address)
     copied = _without_circles(actions, records)
     return Plan(

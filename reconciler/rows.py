@@ -86,9 +86,10 @@ def read_rows(open_file: Open, source: str) -> Rows:
     raise _problem(source, "", (1, 1), "not a row file", f"the name must end in one of {', '.join(SUFFIXES)}")
 
 
-def parse_rows(text: str, source: str) -> Rows:
+def parse_rows(text: str | bytes, source: str) -> Rows:
     """Return the rows of a file whose text is there already."""
-    return read_rows(lambda: io.BytesIO(text.encode()), source)
+    data = text.encode() if isinstance(text, str) else text
+    return read_rows(lambda: io.BytesIO(data), source)
 
 
 # Files in which every row is a line.
@@ -130,15 +131,20 @@ class Lines:
         line = self.body[number - self.first]
         if not line or (self.header is None and line.isspace()):
             return None
-        if self.header is not None:
-            cells, names = next(csv.reader([line], strict=True)), self.header.split(",")
-            if len(cells) != len(names):
-                raise _problem(self.source, line, (number, 1), *_ragged(cells, names), first_line=number)
-            return dict(zip(names, cells, strict=True))
-        value = _json(line, self.source, number)
+        value = _json(line, self.source, number) if self.header is None else self._cells(self.header, line, number)
         if isinstance(value, dict):
             return value
-        raise _problem(self.source, line, (number, 1), "not a mapping", "write only mappings", first_line=number)
+        raise _problem(self.source, line, (number, 1), "the row is no mapping", first_line=number)
+
+    def _cells(self, header: str, line: str, number: int) -> dict[str, str]:
+        names = header.split(",")
+        try:
+            cells = next(csv.reader([line], strict=True))
+        except csv.Error as error:
+            raise _problem(self.source, line, (number, 1), f"not valid CSV: {error}", first_line=number) from None
+        if len(cells) != len(names):
+            raise _problem(self.source, line, (number, 1), *_ragged(cells, names), first_line=number)
+        return dict(zip(names, cells, strict=True))
 
 
 # CSV.

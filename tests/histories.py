@@ -47,6 +47,7 @@ from tests.misfortunes import (
     ViolationError,
     Weather,
     fail,
+    key_of,
     short,
 )
 from tests.simulation import (
@@ -262,13 +263,14 @@ class History:
                 fail(f"{address}: {made.object} is not what is declared")
         self._check_quiet(desired, prune=prune)
         self._check_told()
+        self._check_remembered()
 
     def _person(self, *, prune: bool) -> set[str]:
         """Do what a person is asked to do; return what is to be replaced."""
         forced = set()
         for action in self._plan(self.manifests.desired(), prune=prune).actions:
             entry = self.manifests.entries.get(action.address)
-            if action.kind == "conflict" and "`recover`" in action.reason:
+            if action.kind == "conflict" and self.lost and "`recover`" in action.reason:
                 self.tell(f"person: recovers, as {action.address} is in conflict: {action.reason}")
                 in_world(self.world, self._recover())
             elif action.kind == "conflict" and (self._is_foreign(action.object) or self._is_lost(action)):
@@ -343,6 +345,14 @@ class History:
         after = len(self.world.jobs), self.world.copies, dict(self.world.objects), dict(self._state().records)
         if before != after:
             fail("one more apply had an effect")
+
+    def _check_remembered(self) -> None:
+        """Every object that jobs of ours made is recorded, whatever became of its output, unless the records were lost."""
+        known = {record.object for record in self._state().records.values()}
+        known |= {key_of(job) for job in self.world.jobs.values() if job.get("double")}  # nobody can know of it
+        for key, there in self.world.objects.items():
+            if key.startswith("out/") and key not in known and not self._is_foreign(key) and not self.lost:
+                fail(f"{key}: {there.etag} is there, and nobody knows of it")
 
     def _check_told(self) -> None:
         """A pair that a submission in doubt became was told, when it is what is recorded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from random import Random
@@ -297,9 +298,45 @@ async def follow(client: Scripted, *names: str, visibility: float = 0.0) -> tupl
     task = asyncio.create_task(poller.run())
     outcomes = await asyncio.gather(*ended, return_exceptions=True)
     task.cancel()
-    assert pauses == sorted(pauses)
+    before_answers = pauses[: len(client.asked)]
+    assert before_answers == sorted(before_answers)
     assert max(pauses) <= 0.1
     return outcomes, heard
+
+
+def test_what_takes_long_is_asked_about_less_often_than_what_was_just_begun() -> None:
+    asked: list[tuple[float, list[str]]] = []
+    now = 0.0
+
+    class Endless(Client):
+        def __init__(self) -> None:
+            """Nothing to connect to."""
+
+        async def jobs(self, ids: Iterable[str]) -> dict[str, Job]:
+            asked.append((now, list(ids)))
+            return {name: Job(job_id=name, state="Running") for name in ids}
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        poller = Poller(Endless(), sleep, 5.0)
+        poller.watch("old", lambda _: None)
+        task = asyncio.create_task(poller.run())
+        while now < 60.0:
+            await asyncio.sleep(0)
+        poller.watch("new", lambda _: None)
+        while now < 120.0:
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(main())
+    since = [ids for time, ids in asked if time >= 60.0]
+    assert len([ids for ids in since if "new" in ids]) > len([ids for ids in since if "old" in ids]) + 5
+    gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(e for e in asked if "old" in e[1])]
+    assert 4.9 <= max(gaps) <= 5.1
 
 
 def test_all_jobs_are_asked_for_together_until_they_end() -> None:

@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -20,6 +20,7 @@ from reconciler.project import Project, load
 if TYPE_CHECKING:
     from reconciler.api.signing import Credentials
     from reconciler.apply import Pace
+    from reconciler.cache import Cache
     from reconciler.cli import Globals
     from reconciler.cli.selecting import Selection
     from reconciler.client import Client
@@ -82,25 +83,43 @@ def shipped(name: str, within: str = "") -> Path:
 # Desired state.
 
 
-def read_desired(project: Project) -> DesiredState:
-    """Read and resolve every manifest of the project. Raises ManifestError with all problems at once."""
+def read_desired(project: Project, *, cached: bool = True) -> DesiredState:
+    """Read and resolve every manifest of the project. Raises ManifestError with all problems at once.
+
+    With ``cached``, rows that an earlier run resolved are not resolved again; what is returned is the same.
+    """
     import jinja2
 
     from reconciler.layout import environment
     from reconciler.manifest import parse_all
     from reconciler.resolve import resolve
 
-    manifests = parse_all((_read(path), _shown(path)) for path in _manifest_files(project))
+    files = [(_shown(path), _read(path)) for path in _manifest_files(project)]
+    manifests = parse_all((data, name) for name, data in files)
     folders = [project.templates_dir, shipped(BUILT_IN_LAYOUTS)]
     with _bulk():
-        return resolve(
+        cache = _cache(project, files, folders) if cached else None
+        memory = cache.memory() if cache else None
+        desired = resolve(
             manifests,
             layouts=environment(jinja2.FileSystemLoader([str(folder) for folder in folders])),
             rows=lambda name: _read_rows(project.root, name),
             variables=project.vars,
             bucket=project.bucket,
             region=project.region,
+            memory=memory,
         )
+        if cache and memory and not desired.warnings:
+            cache.keep(memory)
+    return desired
+
+
+def _cache(project: Project, manifests: Iterable[tuple[str, bytes]], layouts: Iterable[Path]) -> Cache:
+    """Return what earlier runs know of the rows, as long as nothing else has changed."""
+    from reconciler.cache import Cache, key
+
+    decided = key(project.vars, project.bucket, project.region, files=manifests, folders=layouts)
+    return Cache(project.state_dir / "cache" / _named("desired", project), decided)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 Pure: rows come through a function, layouts through a Jinja2 environment. ``declaration`` merges defaults, ``instances``
 follows ``for_each``, ``matrix`` and ``when``, ``request`` builds and checks one job, ``alike`` spares that work where
 outputs differ only in names, ``links`` ties outputs together, ``problems`` collects what is wrong, so that a person
-sees all of it at once.
+sees all of it at once. ``memory`` has what came of rows that were resolved before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from reconciler.errors import ManifestError
@@ -17,9 +18,10 @@ from reconciler.expression import Environment
 from reconciler.layout import Layouts
 from reconciler.manifest import Manifest
 from reconciler.resolve.alike import EntriesAlike, RowsAlike
-from reconciler.resolve.declaration import check_defaults
+from reconciler.resolve.declaration import Declaration, check_defaults
 from reconciler.resolve.instances import ROW_KEYS, Instance, Instances, Reader
 from reconciler.resolve.links import Declared, link
+from reconciler.resolve.memory import Memory, Page, Unusable
 from reconciler.resolve.moves import moved
 from reconciler.resolve.problems import Problems
 from reconciler.resolve.request import Bench
@@ -27,10 +29,10 @@ from reconciler.resolve.templates import Templates, kept
 from reconciler.resolve.values import Compiler
 from reconciler.state import DesiredState
 
-__all__ = ["Reader", "resolve"]
+__all__ = ["Memory", "Reader", "resolve"]
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 - each of them decides
     manifests: Sequence[Manifest],
     *,
     layouts: Environment,
@@ -38,23 +40,41 @@ def resolve(
     variables: Mapping[str, Any],
     bucket: str,
     region: str,
+    memory: Memory | None = None,
 ) -> DesiredState:
     """Resolve all manifests of a project.
 
     ``layouts`` is the environment of ``layout.environment``; ``rows`` returns the rows of a file by its name relative
     to the project, and raises ManifestError or OSError; ``variables`` is what manifests and layouts see as ``vars``.
-    Raises ManifestError with every error and warning of all files, in reading order.
+    ``memory`` spares the rows that it knows, and learns what came of all; it must be of a run in which everything but
+    the rows was the same. Raises ManifestError with every error and warning of all files, in reading order.
     """
-    problems = Problems()
     compiler = Compiler(layouts, {"vars": dict(variables)})
+    work = partial(_resolved, manifests, compiler, rows, bucket, region)
+    if memory is not None and memory.known:
+        try:
+            state = work(memory)
+        except (ManifestError, Unusable):
+            pass  # whatever is wrong is said as it would be if nothing were known
+        else:
+            if not state.warnings:
+                return state
+        memory.forget()
+    return work(memory)
+
+
+def _resolved(
+    manifests: Sequence[Manifest], compiler: Compiler, rows: Reader, bucket: str, region: str, memory: Memory | None
+) -> DesiredState:
+    problems = Problems()
     for manifest in manifests:
         problems.add(manifest.problems)
         problems.add(check_defaults(manifest))
     templates = Templates.read(manifests, compiler, problems)
-    bench = Bench(Layouts(layouts), templates, compiler, problems, bucket, region)
+    bench = Bench(Layouts(compiler.env), templates, compiler, problems, bucket, region)
     declared = Declared(Instances(compiler, rows, problems), problems)
     for manifest in manifests:
-        _read(bench, manifest, declared)
+        _read(bench, manifest, declared, memory)
     link(declared)
     outputs = declared.outputs
     moves = moved(manifests, declared.addresses(), problems) if any(manifest.moved for manifest in manifests) else {}
@@ -67,7 +87,7 @@ def resolve(
     return DesiredState(outputs, moves, tuple(found), kept(templates, bucket, region))
 
 
-def _read(bench: Bench, manifest: Manifest, declared: Declared) -> None:
+def _read(bench: Bench, manifest: Manifest, declared: Declared, memory: Memory | None) -> None:
     """Take every output of every entry of a manifest."""
     entries = EntriesAlike(bench, manifest)
     for name, entry in manifest.outputs.items():
@@ -78,6 +98,16 @@ def _read(bench: Bench, manifest: Manifest, declared: Declared) -> None:
             continue
         declaration = declared.declaration(name)
         rows = RowsAlike(bench, declaration)
-        for instance in declared.instances.of(declaration):
-            if declared.is_new(instance):
-                declared.take(instance, rows.draft(instance))
+        page = None if memory is None else memory.page(declaration, rows, declared.instances)
+        if page is None or not page.recall(declared):
+            _take(declaration, rows, declared, page)
+
+
+def _take(declaration: Declaration, rows: RowsAlike, declared: Declared, page: Page | None) -> None:
+    """Take the output of every row of an entry; all of them are put on the ``page`` when none refers to another."""
+    outputs, references = len(declared.outputs), len(declared.references)
+    for instance in declared.instances.of(declaration):
+        if declared.is_new(instance):
+            declared.take(instance, rows.draft(instance))
+    if page is not None and len(declared.references) == references:
+        page.learn(list(islice(declared.outputs.values(), outputs, None)))

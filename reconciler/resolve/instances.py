@@ -19,7 +19,7 @@ from reconciler.resolve.declaration import Declaration
 from reconciler.resolve.matrix import EXCLUDE, MATRIX, matrix_rows
 from reconciler.resolve.problems import SHOWN_ROWS, Problems, show
 from reconciler.resolve.values import Compiler, Failures, Value
-from reconciler.rows import SUFFIXES, Numbered, Rows
+from reconciler.rows import SUFFIXES, Numbered, Rows, parse_rows
 from reconciler.schema import is_template
 from reconciler.yaml import Path
 
@@ -61,20 +61,21 @@ class Instances:
         self._reader = reader
         self._problems = problems
         self._rows: dict[str, Rows] = {}
+        self._opened: dict[str, Rows | None] = {}
         self._files: dict[str, str] = {}
         self._repeats: Counter[str] = Counter()
         self._left_out: dict[str, set[str]] = {}
 
-    def of(self, declaration: Declaration, *, wanted: bool = True) -> Iterator[Instance]:
+    def of(self, declaration: Declaration, rows: Rows | None = None, *, wanted: bool = True) -> Iterator[Instance]:
         """Yield every instance of an entry, or those that are not ``wanted``: that its ``when`` leaves out.
 
-        Rows that have no usable key are reported and left out.
+        Rows that have no usable key are reported and left out. ``rows`` take the place of those that the entry names.
         """
         decide = self._when(declaration)
         if decide is None:
             self.unread.add(declaration.name)
         elif declaration.rowed:
-            yield from self._of_rows(declaration, lambda names: decide(names) == wanted)
+            yield from self._of_rows(declaration, rows, lambda names: decide(names) == wanted)
         else:
             try:
                 if decide(self._compiler.fixed) == wanted:
@@ -109,8 +110,29 @@ class Instances:
         error = ExpressionError(summary, "every row needs a key of its own")
         self._row(declaration, _key_path(declaration), None, error)
 
-    def _of_rows(self, declaration: Declaration, decide: Callable[[Names], bool]) -> Iterator[Instance]:
-        rows = self._read(declaration)
+    def of_row(self, address: str, number: int, each: Mapping[str, Any]) -> Instance:
+        """Return the instance of a row whose address is known."""
+        return Instance(address, {**self._compiler.fixed, "each": each}, number)
+
+    def held(self, declaration: Declaration) -> tuple[bytes, Rows] | None:
+        """Return what the row file of an entry holds, and its rows, which are read from that and no more from the file.
+
+        None when its rows are no lines of a file, or have no ``key``: then the first of them has a say in the others.
+        """
+        if declaration.data.get("key") is None or (rows := self._read(declaration)) is None or rows.open is None:
+            return None
+        try:
+            with rows.open() as file:
+                data = file.read()
+        except OSError:
+            return None  # reported when the rows are walked through
+        rows = self._opened[declaration.name] = parse_rows(data, rows.source)
+        return data, rows
+
+    def _of_rows(
+        self, declaration: Declaration, given: Rows | None, decide: Callable[[Names], bool]
+    ) -> Iterator[Instance]:
+        rows = given or self._read(declaration)
         if rows is None:
             self.unread.add(declaration.name)
             return
@@ -130,6 +152,12 @@ class Instances:
     # The rows.
 
     def _read(self, declaration: Declaration) -> Rows | None:
+        name = declaration.name
+        if name not in self._opened:
+            self._opened[name] = self._named_rows(declaration)
+        return self._opened[name]
+
+    def _named_rows(self, declaration: Declaration) -> Rows | None:
         data = declaration.data
         if data.get("matrix") is not None:
             return self._matrix(declaration)

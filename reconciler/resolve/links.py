@@ -5,8 +5,10 @@ Here one output meets the others; how it is built for itself is the business of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter
 
 from reconciler.api.messages import JobRequest
 from reconciler.manifest import Manifest
@@ -76,6 +78,13 @@ class Declared:
         if other != output.address and "${jobid}" not in output.object:
             self._taken(output, other)
 
+    def take_all(self, outputs: Sequence[Output]) -> bool:
+        """Take outputs that are known to be sound, and tell whether no address and no key of theirs was taken."""
+        addresses, keys = len(self.outputs), len(self.by_object)
+        self.outputs.update((output.address, output) for output in outputs)
+        self.by_object.update((output.object, output.address) for output in outputs)
+        return len(self.outputs) - addresses == len(self.by_object) - keys == len(outputs)
+
     def is_left_out(self, address: str) -> bool:
         """Tell whether there is no output of an address because of its ``when``."""
         return address.partition("[")[0] in self._manifests and self.instances.is_left_out(self.of(address), address)
@@ -108,6 +117,8 @@ class Declared:
 def link(declared: Declared) -> None:
     """Fill in the sources that are other outputs, and find out what must be made first."""
     by_object = declared.by_object
+    if not declared.references and by_object.keys().isdisjoint(_sources(declared.outputs.values())):
+        return
     made_of: dict[str, tuple[str, ...]] = {}
     for address, output in declared.outputs.items():
         found = _filled(output, declared) if address in declared.references else output
@@ -116,6 +127,10 @@ def link(declared: Declared) -> None:
             made_of[address] = upstream
             declared.outputs[address] = found.made_of(upstream)
     _report_circles(made_of, declared)
+
+
+def _sources(outputs: Iterable[Output]) -> Iterator[str]:
+    return chain.from_iterable(map(attrgetter("sources"), outputs))
 
 
 def _report_circles(made_of: Mapping[str, tuple[str, ...]], declared: Declared) -> None:

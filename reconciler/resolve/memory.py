@@ -1,0 +1,302 @@
+"""What came of rows that were resolved before, so that a row which has not changed is not resolved again.
+
+A row is known by its line: where everything but the rows is the same, the same line makes the same output. What is kept
+is what planning compares of an output; its request is made from the line when somebody asks. Only for files in which
+every row is a line, and outputs of which none refers to another. Where anything is out of the ordinary, all rows are
+resolved again: that a row is known may never be seen in an answer. Where this is kept is the business of ``cache``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import count, repeat
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from reconciler.api.messages import JobRequest
+from reconciler.errors import ManifestError
+from reconciler.resolve.alike import RowsAlike
+from reconciler.resolve.declaration import Declaration
+from reconciler.resolve.instances import Instance, Instances
+from reconciler.resolve.links import Declared
+from reconciler.resolve.stencil import Draft
+from reconciler.rows import Lines, Numbered, Rows
+from reconciler.state import Output
+
+MIN_KNOWN: Final = 0.5
+"""Share of the rows that must be known; else it is quicker to resolve them all."""
+
+MAX_NEW: Final = 0.02
+"""Share of the rows that may be new before what is known is written anew: to write costs more than to resolve those."""
+
+_NOTHING: Final = -1
+"""What came of a blank line, or of one that ``when`` leaves out."""
+
+_MARKS: Final = ("protect", "adopt", "ignore_changes", "templates")
+_ABSENT: Final = ""
+"""Fills up the sources of an output that has fewer of them than others; no key is empty."""
+
+Draw = Callable[[Instance], Draft | None]
+"""Resolves one row."""
+
+
+class Unusable(Exception):  # noqa: N818 - no error of the program: all rows are resolved again
+    """What is known cannot be made use of."""
+
+
+class Column(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One field of many outputs: its value for each; or every value once, and the place of each output's among them."""
+
+    values: list[Any]
+    places: list[int] | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[Hashable]) -> Column:
+        """Return the shortest column of these values."""
+        distinct = dict.fromkeys(values)
+        if len(distinct) > len(values) // 4 and len(distinct) > 1:
+            return cls(list(values))
+        numbers = dict(zip(distinct, count(), strict=False))
+        return cls(list(distinct), [] if len(distinct) == 1 else [numbers[value] for value in values])
+
+    def spread(self) -> Iterable[Any]:
+        """Return the value for every output, endlessly when all have the same."""
+        if self.places is None:
+            return self.values
+        return [self.values[place] for place in self.places] if self.places else repeat(*self.values)
+
+    def at(self, places: Sequence[int]) -> Column:
+        """Return the column of these outputs."""
+        if self.places is None:
+            return Column([self.values[place] for place in places])
+        return Column(self.values, [self.places[place] for place in places] if self.places else [])
+
+    def each(self, change: Callable[[Any], Any]) -> Column:
+        """Return the column with every value changed, equal ones once."""
+        return Column(list(map(change, self.values)), self.places)
+
+
+class Known(msgspec.Struct, gc=False, frozen=True):
+    """What came of the rows of one entry, field by field; ``data`` is what their file held, ``rows`` are the numbers.
+
+    The first of ``sources`` is the first source of every output, and so on.
+    """
+
+    data: bytes
+    rows: list[int]
+    addresses: list[str]
+    objects: list[str]
+    sources: list[Column]
+    digests: Column
+    labels: Column
+    marks: dict[str, Column]
+
+    @classmethod
+    def of(cls, data: bytes, outputs: Sequence[Output]) -> Known:
+        """Take what is to be known of outputs."""
+        width = max(len(output.sources) for output in outputs)
+        padded = (output.sources + (_ABSENT,) * (width - len(output.sources)) for output in outputs)
+        labels = {id(output.labels): tuple(output.labels.items()) for output in outputs}
+        return cls(
+            data=data,
+            rows=list(map(attrgetter("row"), outputs)),
+            addresses=list(map(attrgetter("address"), outputs)),
+            objects=list(map(attrgetter("object"), outputs)),
+            sources=[Column.of(column) for column in zip(*padded, strict=True)],
+            digests=Column.of(list(map(attrgetter("digest"), outputs))),
+            labels=Column.of([labels[id(output.labels)] for output in outputs]),
+            marks={name: Column.of(list(map(attrgetter(name), outputs))) for name in _MARKS},
+        )
+
+    def outputs(self, page: Page) -> list[Output]:
+        """Make the outputs anew, a field at a time: for each of 100,000 by itself it would take three times as long."""
+        made = list(map(object.__new__, repeat(Output, len(self.rows))))
+        recipes = map(Remembered, repeat(page), self.addresses, self.rows, self.digests.spread())
+        _put(made, "recipe", recipes)
+        _put(made, "address", self.addresses)
+        _put(made, "object", self.objects)
+        _put(made, "row", self.rows)
+        _put(made, "sources", self._sources())
+        _put(made, "upstream", repeat(()))
+        _put(made, "declared_at", repeat(page.declaration.manifest.declared_at(page.declaration.name)))
+        _put(made, "labels", self.labels.each(dict).spread())
+        for name, column in self.marks.items():
+            _put(made, name, column.each(_frozen).spread())
+        return made
+
+    def at(self, places: Mapping[int, int]) -> Known:
+        """Return what is known of some of the outputs, by their numbers now."""
+        chosen = list(places.values())
+        return Known(
+            data=self.data,
+            rows=list(places),
+            addresses=[self.addresses[place] for place in chosen],
+            objects=[self.objects[place] for place in chosen],
+            sources=[column.at(chosen) for column in self.sources],
+            digests=self.digests.at(chosen),
+            labels=self.labels.at(chosen),
+            marks={name: column.at(chosen) for name, column in self.marks.items()},
+        )
+
+    def _sources(self) -> Iterator[tuple[str, ...]]:
+        padded = zip(*[column.spread() for column in self.sources], strict=False)
+        if any(_ABSENT in column.values for column in self.sources):
+            return (tuple(filter(None, sources)) for sources in padded)
+        return padded
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _put(outputs: Iterable[Output], name: str, values: Iterable[Any]) -> None:
+    """Give every output its value of a field, past the class, which is frozen."""
+    deque(map(vars(Output)[name].__set__, outputs, values), maxlen=0)
+
+
+class Remembered(msgspec.Struct, gc=False, frozen=True):
+    """An output that is known: the page and the number of its row, from which its request is made."""
+
+    page: Page
+    address: str
+    row: int
+    content: str
+
+    def request(self) -> JobRequest:
+        """Resolve the row."""
+        return self.page.request(self.address, self.row)
+
+    def digest(self) -> str:
+        """Return the digest of the request's content."""
+        return self.content
+
+
+class Memory:
+    """What is known of the rows of a project, by the name of their entry, and what a run has learned of them.
+
+    ``stale`` tells whether what was learned is worth keeping.
+    """
+
+    def __init__(self, known: Mapping[str, Known]) -> None:
+        self.known = dict(known)
+        self.stale = False
+        self._learned: dict[str, tuple[bytes, Sequence[Output]]] = {}
+
+    def page(self, declaration: Declaration, alike: RowsAlike, instances: Instances) -> Page | None:
+        """Begin with the rows of an entry; None when nothing can be known of them."""
+        held = instances.held(declaration)
+        return None if held is None else Page(self, declaration, alike.draft, instances, *held)
+
+    def learn(self, name: str, data: bytes, outputs: Sequence[Output]) -> None:
+        """Take what came of the rows of an entry, all of them."""
+        self._learned[name] = (data, outputs)
+
+    def learned(self) -> dict[str, Known]:
+        """Return what is known now."""
+        return {name: Known.of(data, outputs) for name, (data, outputs) in self._learned.items()}
+
+    @property
+    def size(self) -> int:
+        """How many outputs are known now."""
+        return sum(len(outputs) for _, outputs in self._learned.values())
+
+    def forget(self) -> None:
+        """Begin anew, with nothing known."""
+        self.known.clear()
+        self._learned.clear()
+
+
+class Page:
+    """The rows of one entry, with what is known of them."""
+
+    def __init__(
+        self, memory: Memory, declaration: Declaration, draw: Draw, instances: Instances, data: bytes, rows: Rows
+    ) -> None:
+        self.declaration = declaration
+        self._memory = memory
+        self._draw = draw
+        self._instances = instances
+        self._data = data
+        self._rows = rows
+
+    def learn(self, outputs: Sequence[Output]) -> None:
+        """Take what came of all rows, when it can be known again."""
+        if (
+            outputs
+            and self._is_readable(outputs[0].row)
+            and len({output.object for output in outputs}) == len(outputs)
+            and all(output.sources and _ABSENT not in output.sources for output in outputs)
+        ):
+            self._memory.stale = True
+            self._memory.learn(self.declaration.name, self._data, outputs)
+
+    def recall(self, declared: Declared) -> bool:
+        """Take the outputs of all rows, when enough of them are known. Raises Unusable."""
+        known = self._memory.known.pop(self.declaration.name, None)
+        if known is None:
+            return False
+        if known.data == self._data:
+            outputs = known.outputs(self)
+        elif (compared := self._compared(known)) is not None:
+            places, new = compared
+            outputs = [*known.at(places).outputs(self), *self._resolved(new)]
+            outputs.sort(key=attrgetter("row"))  # two sorted runs, merged
+        else:
+            return False
+        if not declared.take_all(outputs):
+            raise Unusable
+        self._memory.learn(self.declaration.name, self._data, outputs)
+        return True
+
+    def request(self, address: str, row: int) -> JobRequest:
+        """Return the request of a row that is known."""
+        draft = self._draw(self._instances.of_row(address, row, self._mapping(row)))
+        assert draft is not None  # it was resolved before
+        return draft.output.request
+
+    @cached_property
+    def _lines(self) -> Lines | None:
+        return Lines.of(self._data, self._rows.source)
+
+    def _is_readable(self, row: int) -> bool:
+        try:
+            return self._lines is not None and self._lines.row(row) is not None
+        except ManifestError:
+            return False
+
+    def _mapping(self, row: int) -> Any:
+        assert self._lines is not None  # else nothing is known
+        return self._lines.row(row)
+
+    def _compared(self, known: Known) -> tuple[dict[int, int], list[int]] | None:
+        """Return the place of every known row among the outputs by its number, and the numbers of the others.
+
+        None when too few are known.
+        """
+        lines, former = self._lines, Lines.of(known.data, self._rows.source)
+        if lines is None or former is None or lines.header != former.header:
+            return None
+        places = dict.fromkeys(former.body, _NOTHING)
+        places.update(zip([former.body[row - former.first] for row in known.rows], count(), strict=False))
+        found = list(enumerate(map(places.get, lines.body), lines.first))
+        new = [number for number, place in found if place is None]
+        if len(new) > (1 - MIN_KNOWN) * len(found):
+            return None
+        self._memory.stale = self._memory.stale or len(new) > MAX_NEW * len(found)
+        return {number: place for number, place in found if place is not None and place >= 0}, new
+
+    def _resolved(self, new: Sequence[int]) -> Iterator[Output]:
+        def walk() -> Numbered:
+            return ((number, row) for number in new if (row := self._mapping(number)) is not None)
+
+        if not any(True for _ in walk()):
+            return
+        for instance in self._instances.of(self.declaration, Rows(self._rows.source, walk, self._rows.where)):
+            draft = self._draw(instance)
+            if draft is None or draft.references:
+                raise Unusable
+            yield draft.output
