@@ -81,8 +81,9 @@ class Declared:
     def take_all(self, outputs: Sequence[Output]) -> bool:
         """Take outputs that are known to be sound, and tell whether no address and no key of theirs was taken."""
         addresses, keys = len(self.outputs), len(self.by_object)
-        self.outputs.update((output.address, output) for output in outputs)
-        self.by_object.update((output.object, output.address) for output in outputs)
+        named = list(map(attrgetter("address"), outputs))
+        self.outputs.update(zip(named, outputs, strict=True))
+        self.by_object.update(zip(map(attrgetter("object"), outputs), named, strict=True))
         return len(self.outputs) - addresses == len(self.by_object) - keys == len(outputs)
 
     def is_left_out(self, address: str) -> bool:

@@ -98,15 +98,17 @@ class Known(msgspec.Struct, gc=False, frozen=True):
     @classmethod
     def of(cls, data: bytes, outputs: Sequence[Output]) -> Known:
         """Take what is to be known of outputs."""
-        width = max(len(output.sources) for output in outputs)
-        padded = (output.sources + (_ABSENT,) * (width - len(output.sources)) for output in outputs)
+        sources = list(map(attrgetter("sources"), outputs))
+        width = max(map(len, sources))
         labels = {id(output.labels): tuple(output.labels.items()) for output in outputs}
         return cls(
             data=data,
             rows=list(map(attrgetter("row"), outputs)),
             addresses=list(map(attrgetter("address"), outputs)),
             objects=list(map(attrgetter("object"), outputs)),
-            sources=[Column.of(column) for column in zip(*padded, strict=True)],
+            sources=[
+                Column.of([keys[index] if index < len(keys) else _ABSENT for keys in sources]) for index in range(width)
+            ],
             digests=Column.of(list(map(attrgetter("digest"), outputs))),
             labels=Column.of([labels[id(output.labels)] for output in outputs]),
             marks={name: Column.of(list(map(attrgetter(name), outputs))) for name in _MARKS},
@@ -128,18 +130,17 @@ class Known(msgspec.Struct, gc=False, frozen=True):
             _put(made, name, column.each(_frozen).spread())
         return made
 
-    def at(self, places: Mapping[int, int]) -> Known:
-        """Return what is known of some of the outputs, by their numbers now."""
-        chosen = list(places.values())
+    def at(self, places: Sequence[int], rows: list[int]) -> Known:
+        """Return what is known of the outputs in these places; ``rows`` are the numbers that they have now."""
         return Known(
             data=self.data,
-            rows=list(places),
-            addresses=[self.addresses[place] for place in chosen],
-            objects=[self.objects[place] for place in chosen],
-            sources=[column.at(chosen) for column in self.sources],
-            digests=self.digests.at(chosen),
-            labels=self.labels.at(chosen),
-            marks={name: column.at(chosen) for name, column in self.marks.items()},
+            rows=rows,
+            addresses=[self.addresses[place] for place in places],
+            objects=[self.objects[place] for place in places],
+            sources=[column.at(places) for column in self.sources],
+            digests=self.digests.at(places),
+            labels=self.labels.at(places),
+            marks={name: column.at(places) for name, column in self.marks.items()},
         )
 
     def _sources(self) -> Iterator[tuple[str, ...]]:
@@ -227,7 +228,7 @@ class Page:
         """Take what came of all rows, when it can be known again."""
         if (
             outputs
-            and self._is_readable(outputs[0].row)
+            and _is_mapping(Lines.of(self._data, self._rows.source), outputs[0].row)
             and len({output.object for output in outputs}) == len(outputs)
             and all(output.sources and _ABSENT not in output.sources for output in outputs)
         ):
@@ -235,17 +236,12 @@ class Page:
             self._memory.learn(self.declaration.name, self._data, outputs)
 
     def recall(self, declared: Declared) -> bool:
-        """Take the outputs of all rows, when enough of them are known. Raises Unusable."""
+        """Take the outputs of all rows, and tell whether enough of them are known. Raises Unusable."""
         known = self._memory.known.pop(self.declaration.name, None)
         if known is None:
             return False
-        if known.data == self._data:
-            outputs = known.outputs(self)
-        elif (compared := self._compared(known)) is not None:
-            places, new = compared
-            outputs = [*known.at(places).outputs(self), *self._resolved(new)]
-            outputs.sort(key=attrgetter("row"))  # two sorted runs, merged
-        else:
+        outputs = known.outputs(self) if known.data == self._data else self._mixed(known)
+        if outputs is None:
             return False
         if not declared.take_all(outputs):
             raise Unusable
@@ -254,49 +250,57 @@ class Page:
 
     def request(self, address: str, row: int) -> JobRequest:
         """Return the request of a row that is known."""
-        draft = self._draw(self._instances.of_row(address, row, self._mapping(row)))
-        assert draft is not None  # it was resolved before
+        each = self._lines.row(row)
+        assert each is not None  # an output came of it
+        draft = self._draw(self._instances.of_row(address, row, each))
+        assert draft is not None  # as before
         return draft.output.request
 
     @cached_property
-    def _lines(self) -> Lines | None:
-        return Lines.of(self._data, self._rows.source)
+    def _lines(self) -> Lines:
+        lines = Lines.of(self._data, self._rows.source)
+        assert lines is not None  # else nothing would be known
+        return lines
 
-    def _is_readable(self, row: int) -> bool:
-        try:
-            return self._lines is not None and self._lines.row(row) is not None
-        except ManifestError:
-            return False
-
-    def _mapping(self, row: int) -> Any:
-        assert self._lines is not None  # else nothing is known
-        return self._lines.row(row)
-
-    def _compared(self, known: Known) -> tuple[dict[int, int], list[int]] | None:
-        """Return the place of every known row among the outputs by its number, and the numbers of the others.
+    def _mixed(self, known: Known) -> list[Output] | None:
+        """Return the outputs of known lines and of those that are resolved now, in their order.
 
         None when too few are known.
         """
-        lines, former = self._lines, Lines.of(known.data, self._rows.source)
+        lines, former = Lines.of(self._data, self._rows.source), Lines.of(known.data, self._rows.source)
         if lines is None or former is None or lines.header != former.header:
             return None
-        places = dict.fromkeys(former.body, _NOTHING)
-        places.update(zip([former.body[row - former.first] for row in known.rows], count(), strict=False))
-        found = list(enumerate(map(places.get, lines.body), lines.first))
-        new = [number for number, place in found if place is None]
+        at = dict.fromkeys(former.body, _NOTHING)
+        at.update(zip([former.body[row - former.first] for row in known.rows], count(), strict=False))
+        found = list(map(at.get, lines.body))
+        new = [number for number, place in enumerate(found, lines.first) if place is None]
         if len(new) > (1 - MIN_KNOWN) * len(found):
             return None
         self._memory.stale = self._memory.stale or len(new) > MAX_NEW * len(found)
-        return {number: place for number, place in found if place is not None and place >= 0}, new
+        places = [place for place in found if place is not None and place != _NOTHING]
+        rows = [number for number, place in enumerate(found, lines.first) if place is not None and place != _NOTHING]
+        outputs = [*known.at(places, rows).outputs(self), *self._resolved(lines, new)]
+        outputs.sort(key=attrgetter("row"))  # two sorted runs, merged
+        return outputs
 
-    def _resolved(self, new: Sequence[int]) -> Iterator[Output]:
+    def _resolved(self, lines: Lines, new: Sequence[int]) -> Iterator[Output]:
+        """Yield the outputs of these lines. Raises ManifestError or Unusable."""
+
         def walk() -> Numbered:
-            return ((number, row) for number in new if (row := self._mapping(number)) is not None)
+            return ((number, row) for number in new if (row := lines.row(number)) is not None)
 
-        if not any(True for _ in walk()):
+        if next(walk(), None) is None:
             return
         for instance in self._instances.of(self.declaration, Rows(self._rows.source, walk, self._rows.where)):
             draft = self._draw(instance)
             if draft is None or draft.references:
                 raise Unusable
             yield draft.output
+
+
+def _is_mapping(lines: Lines | None, number: int) -> bool:
+    """Tell whether the row of a line is read alike for itself as with all the others."""
+    try:
+        return lines is not None and lines.row(number) is not None
+    except ManifestError:
+        return False
