@@ -157,29 +157,29 @@ def run(arguments: Sequence[str]) -> int:
     except ManifestError as error:
         from reconciler.cli import views
 
-        _say(views.diagnostics_text(error.diagnostics), color)
-        _say(click.style(f"{error.message}.", bold=True), color)
+        _say(views.diagnostics_text(error.diagnostics), color=color)
+        _say(click.style(f"{error.message}.", bold=True), color=color)
         return error.exit_code
     except ReconcilerError as error:
-        _say_error(error.message, error.advice, color)
+        _say_error(error.message, error.advice, color=color)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        _say(error.format_message(), color)
+        _say(error.format_message(), color=color)
         return 1
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         advice = f"try `{context.command_path} --help`" if context else None
-        _say_error(error.format_message(), advice, color)
+        _say_error(error.format_message(), advice, color=color)
         return 1
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted", color)
+        _say("interrupted", color=color)
         return 130
     except BrokenPipeError:
         # Whoever read us has gone, as in `reconciler plan | head`; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _say_error(f"{error.filename or 'reading or writing'}: {error.strerror or error}", None, color)
+        _say_error(f"{error.filename or 'reading or writing'}: {error.strerror or error}", None, color=color)
         return 1
     except Exception as error:
         if verbose:
@@ -187,16 +187,16 @@ def run(arguments: Sequence[str]) -> int:
         _say_error(
             f"unforeseen: {type(error).__name__}: {error}",
             "this is a mistake in reconciler; run again with --verbose for the traceback",
-            color,
+            color=color,
         )
         return 1
 
 
-def _say(text: str, color: bool | None) -> None:  # noqa: FBT001 - handed on to click
+def _say(text: str, *, color: bool | None) -> None:
     click.echo(text, err=True, color=color)
 
 
-def _say_error(message: str, advice: str | None, color: bool | None) -> None:  # noqa: FBT001 - as above
-    _say(f"{click.style('error:', fg='red', bold=True)} {message}", color)
+def _say_error(message: str, advice: str | None, *, color: bool | None) -> None:
+    _say(f"{click.style('error:', fg='red', bold=True)} {message}", color=color)
     if advice:
-        _say(f"  {click.style('→', fg='cyan')} {advice}", color)
+        _say(f"  {click.style('→', fg='cyan')} {advice}", color=color)

@@ -11,6 +11,8 @@ from lxml import etree
 
 from reconciler.api import account, media, messages, objects, queues, templates, transcode, watermark, xml
 from reconciler.api.messages import (
+    Accepted,
+    AcceptedReply,
     Callback,
     CallBackKafkaConfig,
     CallBackMqConfig,
@@ -142,6 +144,11 @@ CASES: dict[type[Node], tuple[str, dict[str, Any]]] = {
             "non_exist_job_ids": ["j3", "j4"],
             "next_token": "2",
         },
+    ),
+    Accepted: ("<JobId>j1</JobId>", {"job_id": "j1"}),
+    AcceptedReply: (
+        "<JobsDetail><JobId>j1</JobId></JobsDetail>",
+        {"jobs_detail": [{"job_id": "j1"}]},
     ),
     Callback: (
         "<EventName>TaskFinish</EventName><JobsDetail><JobId>j1</JobId><State>Failed</State></JobsDetail>",
