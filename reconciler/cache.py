@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -32,7 +32,7 @@ _KEY: Final = hashlib.blake2b().digest_size
 _CHECK: Final = 4
 
 
-def key(*parts: object, files: Iterable[tuple[str, bytes]], folders: Iterable[Path]) -> bytes | None:
+def key(*parts: object, files: Collection[tuple[str, bytes]], folders: Collection[Path]) -> bytes | None:
     """Digest all that decides what comes of a row: ``parts`` by their text, files, folders, and this program.
 
     None when what is in the folders cannot be told for sure.
@@ -76,11 +76,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 class Cache:
-    """The file of one project and environment, for what a ``key`` decides; without a key it is empty and stays so."""
+    """The file of one project and environment. ``decide`` returns the ``key``; without one it is empty and stays so."""
 
-    def __init__(self, path: Path, key: bytes | None) -> None:
+    def __init__(self, path: Path, decide: Callable[[], bytes | None]) -> None:
         self._path = path
-        self._key = key
+        self._decide = decide
+        self._key = decide()
 
     def memory(self) -> Memory:
         """Return what is known of the rows."""
@@ -90,6 +91,8 @@ class Cache:
         """Write what a run has learned, when that is worth it."""
         if self._key is None or not memory.stale or memory.size < MIN_OUTPUTS:
             return
+        if self._decide() != self._key:
+            return  # somebody has changed a layout meanwhile
         try:
             body = msgspec.msgpack.encode(memory.learned())
             self._write(_MAGIC + self._key + crc32(body).to_bytes(_CHECK, "big"), body)

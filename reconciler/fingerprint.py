@@ -139,7 +139,7 @@ def fingerprint(request: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
 
 def fingerprint_of(digest: str, sources: Iterable[str], inputs: Mapping[str, str]) -> str:
     """Return the fingerprint of a request whose content has this digest and which reads ``sources`` in this order."""
-    text = "\n".join([digest, *(inputs.get(key, "") for key in sources)])
+    text = "\n".join([digest, *[inputs.get(key, "") for key in sources]])
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 

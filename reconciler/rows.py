@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, BinaryIO, Final
 
 from reconciler import yaml
@@ -95,16 +95,21 @@ def parse_rows(text: str | bytes, source: str) -> Rows:
 # Files in which every row is a line.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lines:
     """The lines of a CSV or JSON Lines file, none of which needs another to be read but the ``header`` of a CSV file.
 
-    ``body`` are the lines from number ``first`` on. Two rows of files with one header are the same if their lines are.
+    ``text`` are the lines from number ``first`` on. Two rows of files with one header are the same if their lines are.
     """
 
     source: str
     header: str | None
-    body: Sequence[str]
+    text: str
+
+    @cached_property
+    def body(self) -> Sequence[str]:
+        """The lines below the header, each without its end."""
+        return self.text.split("\n")
 
     @property
     def first(self) -> int:
@@ -119,11 +124,11 @@ class Lines:
         except UnicodeDecodeError:
             return None
         if not source.lower().endswith(".csv"):
-            return cls(source, None, text.split("\n"))
+            return cls(source, None, text)
         text = text.replace("\r\n", "\n")
         if '"' in text or "\r" in text:
             return None
-        header, *body = text.split("\n")
+        header, _, body = text.partition("\n")
         return cls(source, header, body) if header else None
 
     def row(self, number: int) -> dict[str, Any] | None:

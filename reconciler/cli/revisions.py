@@ -84,7 +84,7 @@ def _outputs_at(options: Globals, revision: str) -> Mapping[str, Output]:
             raise ProjectError(f"there was no {FILE} in this folder")
         then = replace(options, directory=folder)
         try:
-            return session.read_desired(session.open_project(then)).outputs
+            return session.read_desired(session.open_project(then), cached=False).outputs
         except ProjectError as error:
             raise ProjectError(error.message.replace(f"{folder}{os.sep}", "").replace(str(folder), ".")) from None
 

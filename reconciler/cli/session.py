@@ -6,8 +6,9 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -109,17 +110,17 @@ def read_desired(project: Project, *, cached: bool = True) -> DesiredState:
             region=project.region,
             memory=memory,
         )
-        if cache and memory and not desired.warnings:
+        if cache and memory:
             cache.keep(memory)
     return desired
 
 
-def _cache(project: Project, manifests: Iterable[tuple[str, bytes]], layouts: Iterable[Path]) -> Cache:
+def _cache(project: Project, manifests: Collection[tuple[str, bytes]], layouts: Collection[Path]) -> Cache:
     """Return what earlier runs know of the rows, as long as nothing else has changed."""
     from reconciler.cache import Cache, key
 
-    decided = key(project.vars, project.bucket, project.region, files=manifests, folders=layouts)
-    return Cache(project.state_dir / "cache" / _named("desired", project), decided)
+    decide = partial(key, project.vars, project.bucket, project.region, files=manifests, folders=layouts)
+    return Cache(project.state_dir / "cache" / _named("desired", project), decide)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from reconciler.errors import ManifestError
@@ -53,13 +52,9 @@ def resolve(  # noqa: PLR0913 - each of them decides
     work = partial(_resolved, manifests, compiler, rows, bucket, region)
     if memory is not None and memory.known:
         try:
-            state = work(memory)
+            return work(memory)
         except (ManifestError, Unusable):
-            pass  # whatever is wrong is said as it would be if nothing were known
-        else:
-            if not state.warnings:
-                return state
-        memory.forget()
+            memory.forget()  # whatever is wrong is said as it would be if nothing were known
     return work(memory)
 
 
@@ -104,10 +99,10 @@ def _read(bench: Bench, manifest: Manifest, declared: Declared, memory: Memory |
 
 
 def _take(declaration: Declaration, rows: RowsAlike, declared: Declared, page: Page | None) -> None:
-    """Take the output of every row of an entry; all of them are put on the ``page`` when none refers to another."""
-    outputs, references = len(declared.outputs), len(declared.references)
+    """Take the output of every row of an entry; the ``page`` learns them when there is nothing to say about any."""
+    mark = declared.mark()
     for instance in declared.instances.of(declaration):
         if declared.is_new(instance):
             declared.take(instance, rows.draft(instance))
-    if page is not None and len(declared.references) == references:
-        page.learn(list(islice(declared.outputs.values(), outputs, None)))
+    if page is not None and (outputs := declared.ordinary_since(mark)):
+        page.learn(outputs)

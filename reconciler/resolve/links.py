@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
+from typing import NamedTuple
 
 from reconciler.api.messages import JobRequest
 from reconciler.manifest import Manifest
@@ -19,6 +20,15 @@ from reconciler.resolve.references import circles, near_addresses
 from reconciler.resolve.stencil import Draft, Drawn
 from reconciler.state import Output
 from reconciler.yaml import Path
+
+
+class Mark(NamedTuple):
+    """How many outputs, keys, references and problems there are at some time."""
+
+    outputs: int
+    keys: int
+    references: int
+    problems: int
 
 
 class Declared:
@@ -77,6 +87,17 @@ class Declared:
         other = self.by_object.setdefault(output.object, output.address)
         if other != output.address and "${jobid}" not in output.object:
             self._taken(output, other)
+
+    def mark(self) -> Mark:
+        """Return how much has been taken."""
+        return Mark(len(self.outputs), len(self.by_object), len(self.references), self.problems.count)
+
+    def ordinary_since(self, mark: Mark) -> list[Output]:
+        """Return what was taken since, or nothing if a key was taken twice, an output named, or a problem reported."""
+        outputs, keys, references, problems = self.mark()
+        if (references, problems) != mark[2:] or keys - mark.keys != outputs - mark.outputs:
+            return []
+        return list(islice(self.outputs.values(), mark.outputs, None))
 
     def take_all(self, outputs: Sequence[Output]) -> bool:
         """Take outputs that are known to be sound, and tell whether no address and no key of theirs was taken."""

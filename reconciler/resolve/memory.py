@@ -2,8 +2,9 @@
 
 A row is known by its line: where everything but the rows is the same, the same line makes the same output. What is kept
 is what planning compares of an output; its request is made from the line when somebody asks. Only for files in which
-every row is a line, and outputs of which none refers to another. Where anything is out of the ordinary, all rows are
-resolved again: that a row is known may never be seen in an answer. Where this is kept is the business of ``cache``.
+every row is a line, and for entries of which no row refers to another output or is warned of. Where anything is out of
+the ordinary, all rows are resolved again: that a row is known may never be seen in an answer. Where this is kept is the
+business of ``cache``.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from typing import Any, Final
 import msgspec
 
 from reconciler.api.messages import JobRequest
-from reconciler.errors import ManifestError
 from reconciler.resolve.alike import RowsAlike
 from reconciler.resolve.declaration import Declaration
 from reconciler.resolve.instances import Instance, Instances
 from reconciler.resolve.links import Declared
 from reconciler.resolve.stencil import Draft
-from reconciler.rows import Lines, Numbered, Rows
+from reconciler.rows import Lines, Rows
 from reconciler.state import Output
 
 MIN_KNOWN: Final = 0.5
@@ -49,7 +49,10 @@ class Unusable(Exception):  # noqa: N818 - no error of the program: all rows are
 
 
 class Column(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One field of many outputs: its value for each; or every value once, and the place of each output's among them."""
+    """One field of many outputs: its value for each; or the place of each output's among the ``values``.
+
+    A single value without ``places`` is that of all outputs.
+    """
 
     values: list[Any]
     places: list[int] | None = None
@@ -58,22 +61,24 @@ class Column(msgspec.Struct, array_like=True, gc=False, frozen=True):
     def of(cls, values: Sequence[Hashable]) -> Column:
         """Return the shortest column of these values."""
         distinct = dict.fromkeys(values)
-        if len(distinct) > len(values) // 4 and len(distinct) > 1:
+        if len(distinct) == 1:
+            return cls(list(distinct))
+        if len(distinct) > len(values) // 4:
             return cls(list(values))
         numbers = dict(zip(distinct, count(), strict=False))
-        return cls(list(distinct), [] if len(distinct) == 1 else [numbers[value] for value in values])
+        return cls(list(distinct), [numbers[value] for value in values])
 
     def spread(self) -> Iterable[Any]:
         """Return the value for every output, endlessly when all have the same."""
-        if self.places is None:
-            return self.values
-        return [self.values[place] for place in self.places] if self.places else repeat(*self.values)
+        if self.places is not None:
+            return [self.values[place] for place in self.places]
+        return self.values if len(self.values) != 1 else repeat(self.values[0])
 
     def at(self, places: Sequence[int]) -> Column:
-        """Return the column of these outputs."""
-        if self.places is None:
-            return Column([self.values[place] for place in places])
-        return Column(self.values, [self.places[place] for place in places] if self.places else [])
+        """Return the column of the outputs in these places."""
+        if self.places is not None:
+            return Column(self.values, [self.places[place] for place in places])
+        return Column([self.values[place] for place in places]) if len(self.values) != 1 else self
 
     def each(self, change: Callable[[Any], Any]) -> Column:
         """Return the column with every value changed, equal ones once."""
@@ -227,9 +232,8 @@ class Page:
     def learn(self, outputs: Sequence[Output]) -> None:
         """Take what came of all rows, when it can be known again."""
         if (
-            outputs
-            and _is_mapping(Lines.of(self._data, self._rows.source), outputs[0].row)
-            and len({output.object for output in outputs}) == len(outputs)
+            Lines.of(self._data, self._rows.source) is not None
+            and isinstance(next(self._rows.walk())[1], dict)  # and so is every other
             and all(output.sources and _ABSENT not in output.sources for output in outputs)
         ):
             self._memory.stale = True
@@ -240,10 +244,11 @@ class Page:
         known = self._memory.known.pop(self.declaration.name, None)
         if known is None:
             return False
+        problems = declared.problems.count
         outputs = known.outputs(self) if known.data == self._data else self._mixed(known)
         if outputs is None:
             return False
-        if not declared.take_all(outputs):
+        if not declared.take_all(outputs) or declared.problems.count > problems:
             raise Unusable
         self._memory.learn(self.declaration.name, self._data, outputs)
         return True
@@ -265,8 +270,18 @@ class Page:
     def _mixed(self, known: Known) -> list[Output] | None:
         """Return the outputs of known lines and of those that are resolved now, in their order.
 
-        None when too few are known.
+        None when too few are known. Raises ManifestError or Unusable.
         """
+        compared = self._compared(known)
+        if compared is None:
+            return None
+        places, rows, new = compared
+        outputs = [*known.at(places, rows).outputs(self), *self._resolved(new)]
+        outputs.sort(key=attrgetter("row"))  # two sorted runs, merged
+        return outputs or None  # no rows at all: that is worth a word
+
+    def _compared(self, known: Known) -> tuple[list[int], list[int], list[tuple[int, Any]]] | None:
+        """Return the places of the known outputs, the numbers of their rows now, and all other rows."""
         lines, former = Lines.of(self._data, self._rows.source), Lines.of(known.data, self._rows.source)
         if lines is None or former is None or lines.header != former.header:
             return None
@@ -279,28 +294,15 @@ class Page:
         self._memory.stale = self._memory.stale or len(new) > MAX_NEW * len(found)
         places = [place for place in found if place is not None and place != _NOTHING]
         rows = [number for number, place in enumerate(found, lines.first) if place is not None and place != _NOTHING]
-        outputs = [*known.at(places, rows).outputs(self), *self._resolved(lines, new)]
-        outputs.sort(key=attrgetter("row"))  # two sorted runs, merged
-        return outputs
+        read = [(number, row) for number in new if (row := lines.row(number)) is not None]
+        return places, rows, read
 
-    def _resolved(self, lines: Lines, new: Sequence[int]) -> Iterator[Output]:
-        """Yield the outputs of these lines. Raises ManifestError or Unusable."""
-
-        def walk() -> Numbered:
-            return ((number, row) for number in new if (row := lines.row(number)) is not None)
-
-        if next(walk(), None) is None:
+    def _resolved(self, new: Sequence[tuple[int, Any]]) -> Iterator[Output]:
+        if not new:
             return
-        for instance in self._instances.of(self.declaration, Rows(self._rows.source, walk, self._rows.where)):
+        rows = Rows(self._rows.source, lambda: iter(new), self._rows.where)
+        for instance in self._instances.of(self.declaration, rows):
             draft = self._draw(instance)
             if draft is None or draft.references:
                 raise Unusable
             yield draft.output
-
-
-def _is_mapping(lines: Lines | None, number: int) -> bool:
-    """Tell whether the row of a line is read alike for itself as with all the others."""
-    try:
-        return lines is not None and lines.row(number) is not None
-    except ManifestError:
-        return False

@@ -43,9 +43,10 @@ class _Group:
 
 
 class Problems:
-    """Everything found so far."""
+    """Everything found so far; ``count`` counts what was taken, shown or not."""
 
     def __init__(self) -> None:
+        self.count = 0
         self._groups: dict[Hashable, _Group] = {}
 
     def add(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -56,6 +57,7 @@ class Problems:
 
     def row(self, place: Hashable, subject: str | None, summary: str, make: Callable[[], Diagnostic]) -> None:
         """Take a problem of one output. ``place`` is the same for every row that has it; ``make`` is called rarely."""
+        self.count += 1
         group = self._groups.setdefault(place, _Group())
         if summary not in group.found:
             if len(group.found) >= SHOWN_ROWS:
