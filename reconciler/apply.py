@@ -7,6 +7,7 @@ Every effect is on disk before it happens, so the process may die anywhere. How 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -136,7 +137,8 @@ class _Run:
         if not self.report.failures:
             for action in actions:
                 if action.kind in _GOING and not self.stop.is_set():
-                    await self._remove(action)
+                    with suppress(StoppedError):
+                        await self._remove(action)
             await self.templates.remove(plan.templates)
 
     async def _work_off(self, queue: Queue) -> None:
@@ -180,8 +182,7 @@ class _Run:
         """Make one output; False when its job was left running."""
         self.lockfile.store.check()
         if action.kind == "adopt":
-            await self._adopt(action)
-            return True
+            return await self._adopt(action)
         if action.kind == "reuse":
             await self._copy(action)
             return True
@@ -191,7 +192,7 @@ class _Run:
             await self.submitter.part(action.address, action.job, action.twins)
             if not await self._supersede(action, action.job):
                 return False
-        if await self._came_out_the_same(action):
+        if (action.upstream or action.job) and await self._came_out_the_same(action):
             return True
         self._check_templates(action)
         return await self._make(action)
@@ -199,19 +200,16 @@ class _Run:
     async def _came_out_the_same(self, action: Action) -> bool:
         """Spare a render when what it is made of was made anew and is, byte for byte, what it was.
 
-        Or when the job that had to end first has made it, or has left alone what was there.
+        Or when an earlier submission, which had to be settled first, has made it or has left alone what was there.
         """
         record = self.lockfile.records.get(action.address)
-        if record is None or action.forced or not (action.upstream or action.job):
+        if record is None or action.forced or action.address in self.lockfile.pending:
             return False
-        if action.address in self.lockfile.pending or action.object != record.object:
+        if action.object != record.object or self.submitter.draft(action).fingerprint != record.fingerprint:
             return False
-        if self.submitter.draft(action).fingerprint != record.fingerprint:
+        stored = await self.client.head_object(action.object)
+        if stored is None or (stored.etag, stored.size) != (record.etag, record.size or stored.size):
             return False
-        if action.seen != record.etag or action.job:
-            stored = await self.client.head_object(action.object)
-            if stored is None or stored.etag != record.etag:
-                return False
         self.report.unchanged(action.address, record)
         return True
 
@@ -249,6 +247,10 @@ class _Run:
             await self.lockfile.dropped(action.address)
             return True
         await self._keep(action.address, self._record_of(action, begun, ended, key, stored))
+        if action.protect:
+            raise OutputFailedError(
+                "Protected", f"job {job} has made it after all, and it is protected; plan again", job
+            )
         return True
 
     async def _make(self, action: Action) -> bool:
@@ -256,7 +258,7 @@ class _Run:
         for attempt in range(self.pace.retries + 1):
             submission = await self._submitted(action)
             if submission is None:
-                return False
+                return action.address in self.report.done
             job = await self._followed(action, submission)
             if job is None:
                 return False
@@ -269,7 +271,7 @@ class _Run:
         raise AssertionError  # the last attempt has returned
 
     async def _submitted(self, action: Action) -> Submission | None:
-        """Submit a job unless an earlier run did; None when the run ends before."""
+        """Submit a job unless an earlier run did; None when the run ends before, or when none is needed after all."""
         draft = self.submitter.draft(action)
         earlier = await self.submitter.settle_earlier(action)
         if earlier is not None:
@@ -279,6 +281,11 @@ class _Run:
                 return await self.submitter.accepted(doubtful, found)
             if found is not None and not await self._supersede(action, found):
                 return None
+            if not same:
+                if found is None:
+                    await self.lockfile.dropped(action.address)
+                if await self._came_out_the_same(action):
+                    return None
             if same:
                 draft = replace(draft, token=doubtful.token, sends=doubtful.sends)
         return await self.submitter.submit(action, draft)
@@ -326,7 +333,7 @@ class _Run:
 
     def _record_of(self, action: Action, submission: Submission, job: Job, key: str, stored: StoredObject) -> Record:
         """Return the record of what a job made; of what it made it is left open where nobody can tell."""
-        if is_made_since(submission, self.lockfile.records):
+        if is_made_since(submission, self.lockfile.records, action.sources or submission.inputs):
             submission = replace(submission, inputs={}, fingerprint=fingerprint(submission.request, {}))
         return record_of(submission, job, key, stored, protect=action.protect)
 
@@ -363,12 +370,16 @@ class _Run:
             raise OutputFailedError("ObjectMismatch", message)
         await self._done(action, await self._recorded_from(action, origin, stored))
 
-    async def _adopt(self, action: Action) -> None:
-        """Record the object that is there."""
+    async def _adopt(self, action: Action) -> bool:
+        """Record the object that is there; False when a job shows up that an earlier run began to make it anew."""
+        if (job := await self.submitter.shown_up(action)) is not None:
+            self.report.leaving(action.address, job)
+            return False
         stored = await self.client.head_object(action.object)
         if stored is None or stored.etag != action.seen:
             raise OutputFailedError("ObjectMismatch", f"{action.object} has changed since the plan was made")
         await self._done(action, await self._recorded_from(action, action.origin, stored))
+        return True
 
     async def _recorded_from(self, action: Action, origin: Origin | None, stored: StoredObject) -> Record:
         """Return the record of an object that was not rendered for it, with what is known of where it comes from."""
@@ -392,7 +403,8 @@ class _Run:
 
     async def _remove(self, action: Action) -> None:
         self.lockfile.store.check()
-        if action.job is None and await self._is_begun(action):
+        if action.job is None and (job := await self.submitter.shown_up(action)) is not None:
+            self.report.leaving(action.address, job)
             return
         if action.kind == "delete":
             stored = await self.client.head_object(action.object)
@@ -407,22 +419,6 @@ class _Run:
             await self.lockfile.dropped(action.address)
         await self.lockfile.forget(action.address)
         self.report.gone(action.address, action.kind)
-
-    async def _is_begun(self, action: Action) -> bool:
-        """Tell whether a job shows up, after all, that was begun for what is to go: then the next apply takes it up.
-
-        So it is when the run is to stop before that is known.
-        """
-        try:
-            earlier = await self.submitter.settle_earlier(action)
-        except StoppedError:
-            return True
-        if earlier is None or earlier[1] is None:
-            return False
-        begun, job = earlier[0], earlier[1]
-        await self.submitter.accepted(begun, job)
-        self.report.leaving(action.address, job)
-        return True
 
     async def _fail(self, action: Action, failure: OutputFailedError) -> None:
         before = self.lockfile.failures.get(action.address)

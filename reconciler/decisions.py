@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reconciler.action import MAKES, RENDERS, UP_TO_DATE, Action, Kind, Origin
-from reconciler.api.messages import SUCCESS, TERMINAL
+from reconciler.api.messages import TERMINAL
 from reconciler.contents import Contents
 from reconciler.fingerprint import FINGERPRINT_VERSION, earlier_fingerprints, fingerprint, sources_of
 from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
@@ -20,7 +20,6 @@ from reconciler.naming import changed
 from reconciler.settled import Settled
 from reconciler.state import (
     DesiredState,
-    LiveJob,
     ObservedState,
     Output,
     Record,
@@ -201,12 +200,14 @@ class Decisions:
         usual, elsewhere = self._usual(case), begun.object != draft.object
         if elsewhere and usual.kind == "conflict":  # what was begun is no reason to write over somebody's object
             return usual
+        if live is None and usual.kind == "adopt":  # what is to be made is there; apply settles the doubt first
+            return usual
         if live is None:
             return replace(draft, kind=case.remade, reason="its submission was interrupted")
         verb = "ended as" if live.state in TERMINAL else "is"
         needless = elsewhere and usual.kind in ("none", "adopt")
         forced = address in self._rules.forced
-        right = case.is_marked(begun.fingerprint) and not is_made_since(begun, self._observed.records)
+        right = case.is_marked(begun.fingerprint) and not is_made_since(begun, self._observed.records, draft.sources)
         # What is protected is recorded first, so that the next plan says that it is, and what of it would change.
         if case.output.protect or (not forced and (needless or right)):
             reason = f"job {live.job} {verb} {live.state}"
@@ -225,6 +226,8 @@ class Decisions:
             return known
         if case.there is None:
             return replace(draft, kind="create", reason="not made yet")
+        if (inherited := self._inherited(case, case.there)) is not None:
+            return inherited
         if (origin := self._contents.held(case.there, case.is_marked)) is not None:
             return replace(draft, kind="adopt", reason=f"holds the same as {origin}", origin=origin)
         if case.output.adopt:
@@ -267,22 +270,38 @@ class Decisions:
         draft, there = case.draft, case.there
         if there is None:
             return changed(draft, record)
-        names = [name for name, other in self._observed.records.items() if other.object == draft.object]
-        for name in names:
-            other = self._observed.records[name]
-            if name not in self._desired.outputs and other.etag == there.etag:  # ours, and nobody else's now
-                if case.is_marked(other.fingerprint):
-                    origin = Origin(draft.object, there.etag, address=name)
-                    return replace(draft, kind="adopt", reason=f"was made for {name}, and is there", origin=origin)
-                return changed(draft, record)
+        if (inherited := self._inherited(case, there)) is not None:
+            return inherited
         if (known := self._from_history(case)) is not None:
             return known
+        names = self._recorded_at.get(draft.object, ())
         if not names and (copied := self._contents.held(there, case.is_marked)) is not None:
             return replace(draft, kind="adopt", reason=f"holds the same as {copied}", origin=copied)
+        if there.etag == record.etag and not names:  # a copy of it that a run made, and died before it could record it
+            return changed(draft, record)
         whose = f"the object of {names[0]} is" if names else "an object exists that was not made by us"
         if not names and (maker := self._contents.maker(there)) is not None:
             whose = f"an object exists that holds what {maker} made, and is not recorded; delete it"
         return replace(draft, kind="conflict", reason=f"its key is now {draft.object}, where {whose}")
+
+    def _inherited(self, case: _Case, there: StoredObject) -> Action | None:
+        """Decide by an object that was made for an output that is no longer declared: ours, and nobody else's now."""
+        for name in self._recorded_at.get(case.draft.object, ()):
+            other = self._observed.records[name]
+            if name not in self._desired.outputs and other.etag == there.etag:
+                if case.is_marked(other.fingerprint):
+                    origin = Origin(case.draft.object, there.etag, address=name)
+                    return replace(case.draft, kind="adopt", reason=f"was made for {name}, and is there", origin=origin)
+                return changed(case.draft, case.record or other)
+        return None
+
+    @cached_property
+    def _recorded_at(self) -> Mapping[str, list[str]]:
+        """The addresses that are recorded with each key."""
+        found: dict[str, list[str]] = {}
+        for address, glance in self._observed.glances.items():
+            found.setdefault(glance.object, []).append(address)
+        return found
 
     def _is_same(self, case: _Case, record: Record) -> bool:
         """Compare fingerprints; where versions differ, what the record holds is digested in today's way."""
@@ -353,9 +372,10 @@ class Decisions:
         return replace(decided, kind="blocked", reason=reason)
 
 
-def is_made_since(begun: Submission, records: Mapping[str, Record]) -> bool:
-    """Tell whether something that a job is made of was made once more since: it may have read what was between."""
-    return any(name in records and records[name].job != job for name, job in begun.made_of.items())
+def is_made_since(begun: Submission, records: Mapping[str, Record], sources: Collection[str]) -> bool:
+    """Tell whether one of these sources was made once more since a job was begun: it may have read what was between."""
+    known = [(records[name], job) for name, job in begun.made_of.items() if name in records]
+    return any(record.job != job and record.object in sources for record, job in known)
 
 
 def rendered_after_all(action: Action, record: Record | None) -> Action:

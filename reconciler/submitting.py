@@ -124,6 +124,16 @@ class Submitter:
         since = datetime.fromisoformat(doubtful.time) + timedelta(seconds=self.pace.longest_call)
         return doubtful, await self._settle(doubtful, since=since)
 
+    async def shown_up(self, action: Action) -> str | None:
+        """Return the job of an earlier submission that is wanted no more, recorded for the next apply, or None.
+
+        Raises StoppedError when the run is to stop before that is known.
+        """
+        doubtful, job = await self.settle_earlier(action) or (None, None)
+        if doubtful is not None and job is not None:
+            await self.accepted(doubtful, job)
+        return job
+
     def draft(self, action: Action) -> Submission:
         """Return what is about to be submitted, made of what its sources hold by now."""
         records = self.lockfile.records

@@ -47,18 +47,24 @@ class Undeclared:
 
     def action(self, address: str) -> Action:
         """Return the action for a record, or a begun submission, whose output is no longer declared."""
-        return replace(self._begun(address) or self._recorded(address), declared=False)
+        action = self._begun(address) or self._recorded(address)
+        live = self._observed.jobs.get(address)
+        job = live.job if live is not None and action.kind in ("forget", "delete") else action.job
+        return replace(action, job=job, declared=False)
 
     def _begun(self, address: str) -> Action | None:
         """Decide by its job: what that makes is ours to prune only once it is recorded. None when it makes nothing."""
-        live = self._observed.jobs.get(address)
         begun = self._observed.pending.get(address)
-        if live is not None and begun is not None and begun.object not in self._owners:
-            if live.state not in TERMINAL or live.state == SUCCESS:
-                return _taken_up(begun, live, self._observed.records.get(address))
-        if begun is not None and address not in self._observed.records:
+        if begun is None:
+            return None
+        live, record = self._observed.jobs.get(address), self._observed.records.get(address)
+        makes = live is not None and (live.state not in TERMINAL or live.state == SUCCESS)
+        owner = self._owners.get(begun.object)
+        if live is not None and makes and not (owner and self._is_taken_over(begun.object, owner)):
+            return _taken_up(begun, live, record)
+        if record is None:
             reason = "no longer declared; its job was begun and not recorded"
-            return Action(address, "forget", reason, begun.object, job=live.job if live else None)
+            return Action(address, "forget", reason, begun.object)
         return None
 
     def _recorded(self, address: str) -> Action:
@@ -83,8 +89,7 @@ class Undeclared:
         if record.protect:
             reason = f"{why}, but protected; `state rm` it, or delete the object by hand"
             return Action(address, "blocked", reason, record.object)
-        live = self._observed.jobs.get(address)
-        return Action(address, "delete", why, record.object, seen=there.etag, job=live.job if live else None)
+        return Action(address, "delete", why, record.object, seen=there.etag)
 
     @cached_property
     def _owners(self) -> Mapping[str, str]:

@@ -78,6 +78,7 @@ class SeededWorld(World):
         self.doubled: Counter[str] = Counter()
         self.in_doubt: set[str] = set()
         self.written: dict[str, datetime] = {}
+        self.copied: set[str] = set()
 
     def later(self, most: float) -> datetime:
         return self.time + timedelta(seconds=self.chance.uniform(0, most))
@@ -109,14 +110,15 @@ class SeededWorld(World):
         twins = sum(other["token"] == new["token"] and other["state"] not in (FAILED, CANCEL) for other in alike)
         if twins > self.doubled[new["token"]]:
             fail(f"{key}: {twins + 1} jobs with one token")
+        doubles = [other for other in alike if other.get("double")]
         for other in alike:
-            if other["token"] == new["token"] or other.get("double"):
+            if other["token"] == new["token"] or any(one["token"] == other["token"] for one in doubles):
                 continue
             if other["state"] not in TERMINAL:
                 fail(f"{key}: a second job, while one for the same content is {other['state']}")
             there = self.objects.get(key)
             untouched = other["state"] == SUCCESS and there is not None and there.etag == other["made"]
-            if untouched and not self._was_asked_for(new, other) and not self._was_overtaken(other):
+            if untouched and not self._was_asked_for(new, other) and not self.was_overtaken(other):
                 fail(f"{key}: made again, though it is there")
 
     def _was_asked_for(self, new: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -124,14 +126,16 @@ class SeededWorld(World):
         key, run = key_of(new), run_of(new["token"])
         return (run, key) in self.forced and run_of(other["token"]) != run
 
-    def _was_overtaken(self, job: dict[str, Any]) -> bool:
-        """Tell whether something that a job is made of was written after it was accepted.
+    def was_overtaken(self, job: dict[str, Any]) -> bool:
+        """Tell whether something that a job is made of was written, or made at another key, after it was accepted.
 
         What a source held between two looks nobody is told, nor when it was that a stranger wrote over it. So when it
         is made once more, and comes out as it was, a job that was not recorded by then may have read either.
         """
-        accepted = job["time"] - self.ahead
-        return any(self.written.get(key, accepted) > accepted for key in sources_of(job))
+        accepted, keys = job["time"] - self.ahead, sources_of(job)
+        made = {fingerprint_in(other["token"]) for other in self.jobs.values() if key_of(other) in keys}
+        later = {fingerprint_in(other["token"]) for other in self.jobs.values() if other["time"] > job["time"]}
+        return not made.isdisjoint(later) or any(self.written.get(key, accepted) > accepted for key in keys)
 
     def catch_up(self) -> None:
         """Let happen what was to happen until now, in its order."""
@@ -365,6 +369,7 @@ class SeededClient(SimulatedClient):
         self._check_protection(key)
         copied = await super().copy_object(source_key, key, etag=etag)
         self.world.written[key] = self.world.time
+        self.world.copied.add(key)
         self.world.tell(f"{self.process.name}: copied {source_key} to {key}")
         self._lose(f"copy to {key}")
         return copied

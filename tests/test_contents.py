@@ -119,3 +119,17 @@ def test_what_an_object_is_a_copy_of(
 ) -> None:
     origin = contents(records=records, past=past).held(there, is_marked)
     assert (str(origin) if origin else None) == found
+
+
+@pytest.mark.parametrize(
+    ("records", "past", "etag", "maker"),
+    [
+        pytest.param(OTHER, (), "made", "a", id="a copy of what is recorded, whatever it shows"),
+        pytest.param({}, (PAST,), "made", "job j1", id="what a job made"),
+        pytest.param(OTHER, (PAST,), "other", None, id="a stranger's"),
+    ],
+)
+def test_whose_an_object_is_that_nobody_recorded(
+    records: Mapping[str, Any], past: tuple[PastJob, ...], etag: str, maker: str | None
+) -> None:
+    assert contents(records=records, past=past).maker(StoredObject(etag, 5)) == maker

@@ -75,6 +75,18 @@ MUTATIONS = {
     "nobody looks whether the lease has ended": Mutation(
         "guard", "late = self._ticks() - self._renewed_at >= self._lease", "late = False", GUARDING
     ),
+    "what an earlier version made is not recorded": Mutation(
+        "apply",
+        "await self._keep(action.address, self._record_of(action, begun, ended, key, stored))",
+        "await self.lockfile.dropped(action.address)",
+        APPLYING,
+    ),
+    "what is under way for what is gone is forgotten": Mutation(
+        "submitting",
+        "doubtful, job = await self.settle_earlier(action) or (None, None)",
+        "doubtful, job = None, None",
+        APPLYING,
+    ),
     "nothing is written down before a submission": Mutation(
         "submitting", "            await self.lockfile.intend(draft)\n", "", APPLYING
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.messages import Accepted, JobRequest
-from reconciler.errors import ClientError, GuardError, Interrupted, ServiceError, UnreachableError
+from reconciler.errors import ApplyError, ClientError, GuardError, Interrupted, ServiceError, UnreachableError
 from reconciler.fingerprint import earlier_fingerprints
 from reconciler.planning import make_plan
 from reconciler.report import Report
@@ -183,3 +183,66 @@ def test_the_same_content_is_known_again_whatever_version_began_it(world: World)
     assert same_content(draft, draft)
     assert same_content(replace(draft, fingerprint=earlier), draft)
     assert not same_content(replace(draft, fingerprint="2:0"), draft)
+
+
+# What an earlier version began.
+
+CHANGED, NOTHING = DesiredState({"a": output("a", video={"fps": 30})}), DesiredState({})
+
+
+def interrupted(world: World, desired: DesiredState, at: str) -> None:
+    """Run, and die at this effect."""
+
+    def on_effect(what: str) -> None:
+        if what == at:
+            world.crash_at = world.effects
+
+    world.on_effect = on_effect
+    with pytest.raises(Crash):
+        run_once(world, desired)
+    world.revive()
+    world.on_effect = lambda _: None
+
+
+def test_what_an_earlier_version_made_is_recorded_before_anything_else(world: World) -> None:
+    """So it is ours, whatever becomes of the job that follows."""
+    interrupted(world, ONE, "submitted: after")
+    interrupted(world, CHANGED, "submit: before")
+    made = open_lockfile(world).records["a"]
+    assert (made.job, made.etag) == ("j" + "0" * 32, world.objects["out/a.mp4"].etag)
+    assert run_once(world, CHANGED).failures == {}
+    assert len(world.jobs) == 2
+
+
+def test_nothing_is_made_again_when_the_earlier_version_is_what_is_wanted_after_all(world: World) -> None:
+    run_once(world, ONE)
+    interrupted(world, CHANGED, "intent: after")
+    assert run_once(world, ONE).counts == {"none": 1}
+    assert (len(world.jobs), open_lockfile(world).pending) == (1, {})
+
+
+def test_the_job_of_what_is_no_longer_declared_is_not_forgotten(world: World) -> None:
+    """Not before it can be shown that there is none: then nobody would know of what it makes."""
+    world.visible_after = timedelta(seconds=30)
+    interrupted(world, ONE, "submit: accepted")
+    assert run_once(world, NOTHING).left == {"a": "j" + "0" * 32}
+    assert run_once(world, NOTHING).counts == {"wait": 1}
+    assert run_once(world, NOTHING, prune=True).counts == {"delete": 1}
+    assert "out/a.mp4" not in world.objects
+
+
+def test_what_is_no_longer_declared_and_had_no_effect_is_forgotten(world: World) -> None:
+    interrupted(world, ONE, "submit: before")
+    assert run_once(world, NOTHING).counts == {"forget": 1}
+    assert open_lockfile(world).pending == {}
+
+
+def test_what_was_made_after_all_is_not_made_anew_when_it_is_protected(world: World) -> None:
+    world.visible_after = timedelta(seconds=30)
+    interrupted(world, ONE, "submit: accepted")
+    protected = DesiredState({"a": output("a", video={"fps": 30}, protect=True)})
+    with pytest.raises(ApplyError):
+        run_once(world, protected)
+    with pytest.raises(ApplyError):
+        run_once(world, protected)
+    assert (len(world.jobs), open_lockfile(world).records["a"].protect) == (1, True)
