@@ -14,7 +14,14 @@ from typing import Any, Final
 from reconciler.action import MAKES, RENDERS, UP_TO_DATE, Action, Kind, Origin
 from reconciler.api.messages import TERMINAL
 from reconciler.contents import Contents
-from reconciler.fingerprint import FINGERPRINT_VERSION, earlier_fingerprints, fingerprint, sources_of
+from reconciler.fingerprint import (
+    FINGERPRINT_VERSION,
+    content_digest,
+    earlier_fingerprints,
+    fingerprint,
+    fingerprint_of,
+    sources_of,
+)
 from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
 from reconciler.naming import changed
 from reconciler.settled import Settled
@@ -151,10 +158,10 @@ class Decisions:
 
     def _case(self, output: Output) -> _Case:
         record = self._observed.records.get(output.address)
-        request = request_keys(output)
+        request, digest = request_keys(output), output.digest
         if record and output.ignore_changes:
             request = effective_request(output, record)
-            output = replace(output, sources=sources_of(request))
+            output, digest = replace(output, sources=sources_of(request)), content_digest(request)
         key = self._key(output, record)
         there = self._observed.objects.get(key)
         made_first = self._made_first(output)
@@ -166,14 +173,15 @@ class Decisions:
         )  # fmt: skip
         unknown = any(key not in inputs for key in made_first.values())
         compared = ignored_inputs(output, inputs, record) if record else inputs
-        return _Case(output, record, there, draft, None if unknown else fingerprint(request, compared))
+        mark = None if unknown else fingerprint_of(digest, output.sources, compared)
+        return _Case(output, record, there, draft, mark)
 
     def _key(self, output: Output, record: Record | None) -> str:
         """Return the object key; one with ``${jobid}`` is known once it was made from the same pattern."""
+        if "${jobid}" not in output.object or record is None:
+            return output.object
         asked = output.request.operation[0].output.object
-        if "${jobid}" in output.object and record and _pattern(record.request) == asked:
-            return record.object
-        return output.object
+        return record.object if _pattern(record.request) == asked else output.object
 
     def _blocked(self, case: _Case) -> Action | None:
         for name in self._upstream(case.output):

@@ -428,15 +428,20 @@ def not_rendered_here(project: Project, desired: DesiredState, plan: Plan) -> li
         return []
     from reconciler.diagnostics import Diagnostic
     from reconciler.plan import RENDERS
-    from reconciler.service.render.unsupported import unsupported
 
-    found = []
-    for action in plan.actions:
-        if action.kind in RENDERS:
-            output = desired.outputs[action.address]
-            for refusal in unsupported(output.request.operation[0]):
-                summary = f"{'.'.join(map(str, refusal.path))}: {refusal.message}; the embedded service will refuse it"
-                found.append(Diagnostic("warning", summary, output.declared_at, subject=action.address))
+    found: list[Diagnostic] = []
+    rendered: set[str] = set()
+    for output in (desired.outputs[action.address] for action in plan.actions if action.kind in RENDERS):
+        if output.digest in rendered:  # what is alike but for its sources is rendered alike
+            continue
+        from reconciler.service.render.unsupported import unsupported
+
+        refusals = list(unsupported(output.request.operation[0]))
+        for refusal in refusals:
+            summary = f"{'.'.join(map(str, refusal.path))}: {refusal.message}; the embedded service will refuse it"
+            found.append(Diagnostic("warning", summary, output.declared_at, subject=output.address))
+        if not refusals:
+            rendered.add(output.digest)
     return found
 
 
