@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from reconciler.action import Origin
 from reconciler.api.messages import SUCCESS, TERMINAL
 from reconciler.fingerprint import FINGERPRINT_VERSION, fingerprint
-from reconciler.state import Glanced, ObservedState, PastJob, StoredObject
+from reconciler.state import ObservedState, PastJob, StoredObject
 
 LARGEST_COPY: Final = 5 * 1024**3
 """Bytes that one request copies; reference/cos-objects.md §7."""
+
+_OLDER: Final = "older"
 
 _PLAYLISTS: Final = (".m3u8", ".mpd")
 """What lists other objects by name, and so is not the same at another key."""
 
 
 class Contents:
-    """The recorded outputs and the past jobs of a bucket, by fingerprint. Read when first asked."""
+    """The recorded outputs and the past jobs of a bucket, by fingerprint and by digest. Read when first asked."""
 
     def __init__(self, observed: ObservedState) -> None:
         self._observed = observed
-        self._records: Mapping[str, Origin] | None = None
-        self._jobs: Mapping[str, list[PastJob]] | None = None
+        self._copies: dict[str, tuple[Origin, ...]] = {}
 
     def same(self, is_marked: Callable[[str], bool], mark: str, *, but: str) -> Origin | None:
         """Return an object with this fingerprint that can be copied; not that under the key ``but`` itself."""
-        if self._records is None:
-            # The last address first, so that of equal ones the first is found.
-            origins = (self._origin(*item) for item in sorted(self._observed.glances.items(), reverse=True))
-            self._records = {mark: origin for mark, origin in origins if mark}
-        found = self._records.get(mark)
-        if found is not None and found.object != but:
-            return found
-        for past in self._observed.history:
-            there = self._observed.objects.get(past.key)
-            if (
-                past.state == SUCCESS
-                and past.key != but
-                and is_marked(past.fingerprint)
-                and _can_be_copied(past.key, there, past.files)
-                and there is not None
-                and there.etag == past.md5
-            ):
-                return Origin(past.key, there.etag, job=past.job)
-        return None
+        if mark not in self._copies:
+            # Two, so that one is left when the other is the asker's own; the same is asked for every output like it.
+            self._copies[mark] = tuple(islice(self._copyable(mark, is_marked), 2))
+        return next((origin for origin in self._copies[mark] if origin.object != but), None)
 
     def held(self, there: StoredObject, is_marked: Callable[[str], bool]) -> Origin | None:
         """Return what an object is a copy of, when its digest is that of a record or a past job with this fingerprint.
@@ -54,11 +42,12 @@ class Contents:
         """
         if "-" in there.etag:
             return None
-        for address, glance in self._observed.glances.items():
-            if glance.etag == there.etag and is_marked(glance.fingerprint):
+        for address in self._by_etag.get(there.etag, ()):
+            glance = self._observed.glances[address]
+            if is_marked(glance.fingerprint):
                 return Origin(glance.object, glance.etag, address=address)
-        for past in self._observed.history:
-            if past.md5 == there.etag and is_marked(past.fingerprint):
+        for past in self._past_by_digest.get(there.etag, ()):
+            if is_marked(past.fingerprint):
                 return Origin(past.key, past.md5, job=past.job)
         return None
 
@@ -73,14 +62,8 @@ class Contents:
         Its object is there untouched; one that has not ended yet counts too. ``keys`` are the same one, as it is and as
         it was asked for: with ``${ext}`` or ``${jobid}``.
         """
-        if self._jobs is None:
-            jobs: dict[str, list[PastJob]] = {}
-            for past in self._observed.history:
-                for name in {past.declared, past.key}:
-                    jobs.setdefault(name, []).append(past)
-            self._jobs = jobs
         written = False
-        for past in (past for key in keys for past in self._jobs.get(key, ())):
+        for past in (past for key in keys for past in self._past_by_key.get(key, ())):
             if is_marked(past.fingerprint) and (past.state not in TERMINAL or self._is_there(past, newest=not written)):
                 return past
             written = written or past.state == SUCCESS
@@ -98,15 +81,62 @@ class Contents:
             return newest and there.size == past.size
         return there.etag == past.md5
 
-    def _origin(self, address: str, record: Glanced) -> tuple[str | None, Origin]:
-        there = self._observed.objects.get(record.object)
-        origin = Origin(record.object, record.etag, address=address)
-        if there is None or there.etag != record.etag or not _can_be_copied(record.object, there, record.files):
-            return None, origin
-        if record.fingerprint.startswith(f"{FINGERPRINT_VERSION}:"):
-            return record.fingerprint, origin
-        whole = self._observed.records[address]
-        return fingerprint(whole.request, whole.inputs), origin
+    def _copyable(self, mark: str, is_marked: Callable[[str], bool]) -> Iterator[Origin]:
+        """Yield what has a fingerprint and can be copied: recorded outputs in address order, then past jobs."""
+        objects = self._observed.objects
+        for address in sorted(self._by_mark.get(mark, ())):
+            glance = self._observed.glances[address]
+            there = objects.get(glance.object)
+            if _can_be_copied(glance.object, there, glance.files) and there is not None and there.etag == glance.etag:
+                yield Origin(glance.object, glance.etag, address=address)
+        for past in (*self._past_by_mark.get(mark, ()), *self._past_by_mark.get(_OLDER, ())):
+            there = objects.get(past.key)
+            whole = _can_be_copied(past.key, there, past.files) and there is not None and there.etag == past.md5
+            if whole and past.state == SUCCESS and is_marked(past.fingerprint):
+                yield Origin(past.key, past.md5, job=past.job)
+
+    @cached_property
+    def _by_mark(self) -> Mapping[str, list[str]]:
+        """The recorded addresses of each fingerprint; those of earlier versions are digested in today's way."""
+        found: dict[str, list[str]] = {}
+        for address, glance in self._observed.glances.items():
+            mark = glance.fingerprint
+            if not _is_of_today(mark):
+                record = self._observed.records[address]
+                mark = fingerprint(record.request, record.inputs)
+            found.setdefault(mark, []).append(address)
+        return found
+
+    @cached_property
+    def _by_etag(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for address, glance in self._observed.glances.items():
+            found.setdefault(glance.etag, []).append(address)
+        return found
+
+    @cached_property
+    def _past_by_mark(self) -> Mapping[str, list[PastJob]]:
+        """The past jobs of each fingerprint; those of earlier versions all stand under one name."""
+        return self._grouped(lambda past: (past.fingerprint if _is_of_today(past.fingerprint) else _OLDER,))
+
+    @cached_property
+    def _past_by_digest(self) -> Mapping[str, list[PastJob]]:
+        return self._grouped(lambda past: (past.md5,) if past.md5 else ())
+
+    @cached_property
+    def _past_by_key(self) -> Mapping[str, list[PastJob]]:
+        return self._grouped(lambda past: {past.declared, past.key})
+
+    def _grouped(self, names: Callable[[PastJob], Iterable[str]]) -> dict[str, list[PastJob]]:
+        found: dict[str, list[PastJob]] = {}
+        for past in self._observed.history:
+            for name in names(past):
+                found.setdefault(name, []).append(past)
+        return found
+
+
+def _is_of_today(mark: str) -> bool:
+    return mark.startswith(f"{FINGERPRINT_VERSION}:")
 
 
 def _can_be_copied(key: str, there: StoredObject | None, files: object) -> bool:
