@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -193,6 +194,11 @@ class SharedGuard:
         """Return the time by the service's clock, which all machines have in common."""
         moment = datetime.now(UTC) + timedelta(seconds=self._client.skew or 0.0)
         return moment.isoformat(timespec="milliseconds")
+
+
+def ticks() -> float:
+    """Return the seconds of a clock that goes on while the machine sleeps, as a lease does."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _body(holder: Holder, renewed: str) -> bytes:

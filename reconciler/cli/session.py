@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -337,12 +336,12 @@ async def changing_lockfile(
     if project.lockfile_key is None:
         yield await open_lockfile(project)
         return
-    from reconciler.guard import SharedGuard
+    from reconciler.guard import SharedGuard, ticks
     from reconciler.lockfile import Lockfile
     from reconciler.stores import BucketStore
 
     run = secrets.token_hex(8)
-    guard = SharedGuard(client, project.lockfile_key, run, project.guard_lease, _ticks)
+    guard = SharedGuard(client, project.lockfile_key, run, project.guard_lease, ticks)
     async with guard.held(what, patience=patience):
         fence = guard.taken_from is not None
         store = BucketStore(client, project.lockfile_key, run=run, check=guard.check, fence=fence)
@@ -351,11 +350,6 @@ async def changing_lockfile(
             await store.begin()  # now, not after the plan was made: what it is made from stands still from here on
             lockfile.note = f"the guard of {guard.taken_from} had ended, and was taken"
         yield lockfile
-
-
-def _ticks() -> float:
-    """Return the seconds of a clock that goes on while the machine sleeps, as a lease does."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @asynccontextmanager
