@@ -31,13 +31,14 @@ from reconciler.submitting import (
     StoppedError,
     Submitter,
     Wire,
+    briefly,
     same_content,
 )
 from reconciler.undeclared import FORMER
 
 __all__ = ["Clock", "Pace", "Wire", "apply"]
 
-GRACE: Final = 2.0
+GRACE: Final = 1.5
 """Seconds that calls under way get to end once the run is to stop; what they do is found again by the next one."""
 
 _FIRST_RETRY: Final = 1.0
@@ -73,7 +74,8 @@ async def apply(  # noqa: PLR0913 - every effect it may cause is handed in, by n
         await _amend(plan, lockfile)
         await _Run(client, lockfile, report, submitter).carry_out(plan)
     finally:
-        await lockfile.checkpoint()
+        async with briefly(stop, report, "the lockfile is not written; its journal has everything"):
+            await lockfile.checkpoint()
         lockfile.close()
     for action in plan.actions:
         if action.kind in ("blocked", "conflict"):
@@ -129,7 +131,8 @@ class _Run:
             queue.drain()
         await self._work_off(queue)
         made = [action for action in actions if action.address in self.report.done and action.kind in RENDERS]
-        await self.templates.recheck(sorted({address for action in made for address in action.templates}))
+        async with briefly(self.stop, self.report, "whether templates changed during the run is not known"):
+            await self.templates.recheck(sorted({address for action in made for address in action.templates}))
         if self.stop.is_set() or self.report.left:
             return
         for address in queue.unreachable:
@@ -259,7 +262,7 @@ class _Run:
             submission = await self._submitted(action)
             if submission is None:
                 return action.address in self.report.done
-            job = await self._followed(action, submission)
+            job = await self._follow(action.address, submission.job)
             if job is None:
                 return False
             if attempt == self.pace.retries or not _passes(job):
@@ -292,12 +295,9 @@ class _Run:
 
     # Following and recording.
 
-    async def _followed(self, action: Action, submission: Submission) -> Job | None:
-        assert submission.job is not None
-        return await self._follow(action.address, submission.job)
-
-    async def _follow(self, address: str, job: str) -> Job | None:
+    async def _follow(self, address: str, job: str | None) -> Job | None:
         """Wait until a job has ended; None when the run ends before."""
+        assert job is not None, "it was submitted"
         self.report.begun(address, job)
         if not self.pace.wait:
             self.report.leaving(address, job)
@@ -309,7 +309,7 @@ class _Run:
         return None
 
     async def _conclude(self, action: Action, submission: Submission) -> bool:
-        job = await self._followed(action, submission)
+        job = await self._follow(action.address, submission.job)
         return False if job is None else await self._record(action, submission, job)
 
     async def _record(self, action: Action, submission: Submission, job: Job) -> bool:

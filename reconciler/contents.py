@@ -9,7 +9,7 @@ from typing import Final
 
 from reconciler.action import Origin
 from reconciler.api.messages import SUCCESS, TERMINAL
-from reconciler.fingerprint import FINGERPRINT_VERSION, fingerprint
+from reconciler.fingerprint import fingerprint, is_of_today
 from reconciler.state import ObservedState, PastJob, StoredObject
 
 LARGEST_COPY: Final = 5 * 1024**3
@@ -101,7 +101,7 @@ class Contents:
         found: dict[str, list[str]] = {}
         for address, glance in self._observed.glances.items():
             mark = glance.fingerprint
-            if not _is_of_today(mark):
+            if not is_of_today(mark):
                 record = self._observed.records[address]
                 mark = fingerprint(record.request, record.inputs)
             found.setdefault(mark, []).append(address)
@@ -117,7 +117,7 @@ class Contents:
     @cached_property
     def _past_by_mark(self) -> Mapping[str, list[PastJob]]:
         """The past jobs of each fingerprint; those of earlier versions all stand under one name."""
-        return self._grouped(lambda past: (past.fingerprint if _is_of_today(past.fingerprint) else _OLDER,))
+        return self._grouped(lambda past: (past.fingerprint if is_of_today(past.fingerprint) else _OLDER,))
 
     @cached_property
     def _past_by_digest(self) -> Mapping[str, list[PastJob]]:
@@ -133,10 +133,6 @@ class Contents:
             for name in names(past):
                 found.setdefault(name, []).append(past)
         return found
-
-
-def _is_of_today(mark: str) -> bool:
-    return mark.startswith(f"{FINGERPRINT_VERSION}:")
 
 
 def _can_be_copied(key: str, there: StoredObject | None, files: object) -> bool:

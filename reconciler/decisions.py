@@ -15,11 +15,11 @@ from reconciler.action import MAKES, RENDERS, UP_TO_DATE, Action, Kind, Origin
 from reconciler.api.messages import TERMINAL
 from reconciler.contents import Contents
 from reconciler.fingerprint import (
-    FINGERPRINT_VERSION,
     content_digest,
     earlier_fingerprints,
     fingerprint,
     fingerprint_of,
+    is_of_today,
     sources_of,
 )
 from reconciler.ignoring import effective_request, ignored_inputs, ignores_object
@@ -73,7 +73,7 @@ class _Case:
         """Tell whether another fingerprint means the same content, whatever version wrote it."""
         if self.mark is None or other == self.mark:
             return self.mark is not None
-        return not _is_of_today(other) and other in earlier_fingerprints(self.draft.request, self.draft.inputs)
+        return not is_of_today(other) and other in earlier_fingerprints(self.draft.request, self.draft.inputs)
 
 
 class Decisions:
@@ -315,7 +315,7 @@ class Decisions:
         """Compare fingerprints; where versions differ, what the record holds is digested in today's way."""
         if record.fingerprint == case.mark:
             return True
-        if _is_of_today(record.fingerprint) or case.mark != fingerprint(record.request, record.inputs):
+        if is_of_today(record.fingerprint) or case.mark != fingerprint(record.request, record.inputs):
             return False
         assert case.mark is not None
         self.upgrades[case.output.address] = case.mark
@@ -404,10 +404,6 @@ def _missing(draft: Action, known: Collection[str]) -> Action | None:
         return None
     others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return replace(draft, kind="blocked", reason=f"{missing[0]}{others} {'are' if others else 'is'} missing")
-
-
-def _is_of_today(mark: str) -> bool:
-    return mark.startswith(f"{FINGERPRINT_VERSION}:")
 
 
 def _protected(action: Action, record: Record | None) -> Action:

@@ -143,6 +143,11 @@ def fingerprint_of(digest: str, sources: Iterable[str], inputs: Mapping[str, str
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 
+def is_of_today(mark: str) -> bool:
+    """Tell whether a fingerprint was made by this version."""
+    return mark.startswith(f"{FINGERPRINT_VERSION}:")
+
+
 def earlier_fingerprints(request: Mapping[str, Any], inputs: Mapping[str, str]) -> tuple[str, ...]:
     """Return what earlier versions of this program called the same picture: their tokens are still about."""
     return (f"1:{_digest([content(request), dict(inputs)])}",)

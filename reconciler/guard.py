@@ -27,6 +27,9 @@ _RENEWALS: Final = 3
 """How often a lease is renewed before it would end."""
 
 _TAKINGS: Final = 3
+_RELEASE: Final = 1.5
+"""Seconds that giving the guard back may take: a run that is to stop does not wait for a service that is mute."""
+
 _CONFLICT: Final = 409
 
 
@@ -185,10 +188,11 @@ class SharedGuard:
                 self._renewed_at = began
 
     async def _release(self) -> None:
-        with suppress(ClientError, GuardError):  # its lease ends by itself
-            holder = await self.holder()
-            if holder is not None and holder.run == self._run:
-                await self.remove()
+        with suppress(ClientError, GuardError, TimeoutError):  # its lease ends by itself
+            async with asyncio.timeout(_RELEASE):
+                holder = await self.holder()
+                if holder is not None and holder.run == self._run:
+                    await self.remove()
 
     def _now(self) -> str:
         """Return the time by the service's clock, which all machines have in common."""

@@ -9,8 +9,8 @@ of them is cancelled, and both are told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -38,6 +38,10 @@ SUBMISSIONS: Final = 10
 
 LONGEST_REST: Final = 30.0
 """Seconds between two of these, besides its turn."""
+
+
+LAST_WORDS: Final = 0.7
+"""Seconds that each thing gets that is done after them, and that the next run does as well."""
 
 
 class Clock(Protocol):
@@ -276,6 +280,16 @@ class Submitter:
                 return None
             await self.rest(pause)
             pause = min(pause * 2, self.pace.poll)
+
+
+@asynccontextmanager
+async def briefly(stop: asyncio.Event, report: Report, otherwise: str) -> AsyncIterator[None]:
+    """Give what is inside as long as it needs, but little once the run is to stop: a service may answer no more."""
+    try:
+        async with asyncio.timeout(LAST_WORDS if stop.is_set() else None):
+            yield
+    except TimeoutError:
+        report.note(otherwise)
 
 
 def _heard(looked: asyncio.Future[dict[str, LiveJob]]) -> None:

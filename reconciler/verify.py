@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from reconciler.api.messages import SUCCESS, Job
 from reconciler.client import Client
-from reconciler.fingerprint import FINGERPRINT_VERSION, fingerprint
+from reconciler.fingerprint import fingerprint, is_of_today
 from reconciler.lockfile import Lockfile
 from reconciler.observe import prefixes, stored_templates
 from reconciler.outcome import reported_md5
@@ -141,7 +141,7 @@ def _of_fingerprint(address: str, record: Record) -> Finding | None:
     digest = fingerprint(record.request, record.inputs)
     if digest == record.fingerprint:
         return None
-    if not _is_current(record):
+    if not is_of_today(record.fingerprint):
         summary = "digested by another version of reconciler, and not compared"
     elif not record.inputs:
         summary = "what its sources held is not recorded, so its fingerprint was not compared"
@@ -150,12 +150,8 @@ def _of_fingerprint(address: str, record: Record) -> Finding | None:
     return Finding(address, "fingerprint", summary, record.fingerprint, digest)
 
 
-def _is_current(record: Record) -> bool:
-    return record.fingerprint.partition(":")[0] == FINGERPRINT_VERSION
-
-
 def _is_comparable(record: Record) -> bool:
-    return _is_current(record) and bool(record.inputs)
+    return is_of_today(record.fingerprint) and bool(record.inputs)
 
 
 def _shared(records: Mapping[str, Record]) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from reconciler.report import Report
 from reconciler.state import DesiredState, StoredObject
 from reconciler.submitting import SUBMISSIONS, with_token
 from tests.factory import output, request
-from tests.simulation import Crash, World, open_lockfile, plan_once, run_once
+from tests.simulation import Crash, SimulatedStore, World, open_lockfile, plan_once, run_once
 
 SOURCES = {"in/a.mp4": "ea", "in/b.mp4": "eb", "in/c.mp4": "ec"}
 DESIRED = DesiredState(
@@ -775,4 +775,31 @@ def test_a_lost_lockfile_costs_nothing_to_get_back(world: World) -> None:
     (world.folder / "reconciler.lock").unlink()
     assert run_once(world, DESIRED).counts == {"adopt": 5}
     assert len(world.jobs) == before
+    assert settled(world, DESIRED)
+
+
+def test_a_store_that_answers_no_more_does_not_hold_up_a_run_that_is_to_stop(world: World) -> None:
+    """As a lockfile in the bucket of a service that is mute: its journal has everything, so nothing is waited for."""
+    stop = asyncio.Event()
+
+    def mute(what: str) -> None:
+        if what == "submit: accepted":
+            stop.set()
+
+    world.on_effect = mute
+    fold = SimulatedStore.fold
+
+    async def hanging(store: SimulatedStore, text: str | None, lines: str, *, empty: bool) -> None:
+        if stop.is_set():
+            await asyncio.Event().wait()
+        await fold(store, text, lines, empty=empty)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimulatedStore, "fold", hanging)
+        with pytest.raises(Interrupted):
+            run_once(world, DESIRED, stop=stop)
+    assert recorded(world).pending
+    world.on_effect = lambda _: None
+    run_once(world, DESIRED)
+    assert len(world.jobs) == 5
     assert settled(world, DESIRED)
